@@ -1,0 +1,199 @@
+//! The container state machine and the reasons a container ends: one vocabulary for both cores.
+//!
+//! Both supervisors hold a [`State`] a container and change it only through [`State::next`], so that the M core, the
+//! A core and what an operator reads can never disagree about what a word means. This crate does not run containers,
+//! send messages or keep time.
+//!
+//! ```text
+//!              start             freeze            resume (abort)
+//!   Created ----------> Running --------> Frozen ----------------> Running
+//!      |                   |                 | commit
+//!      | fail              | exit            v
+//!      v                   v               Gone      (the copy on this core ended; the live one is elsewhere)
+//!    Exited             Exited
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a container's copy on *this* core stands. At most one core holds a copy that is [`State::is_live`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// Instantiated (fresh, or restored from a snapshot) but not allowed to run yet.
+    Created,
+    /// Handles events.
+    Running,
+    /// Stopped at a safe point for a migration; its queue still accepts events.
+    Frozen,
+    /// Handed over: the live copy is on the other core.
+    Gone,
+    /// Ended, for the reason given.
+    Exited(ExitReason),
+}
+
+/// What can happen to a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Begin (or go on) handling events.
+    Start,
+    /// Stop at the next safe point.
+    Freeze,
+    /// A migration was given up: run here again.
+    Resume,
+    /// A migration committed: the other core has the live copy.
+    HandOver,
+    /// The container ended.
+    Exit(ExitReason),
+}
+
+/// A change that the state does not allow. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// The state that refused.
+    pub state: State,
+    /// The change it refused.
+    pub change: Change,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a container that is {:?} cannot take {:?}", self.state, self.change)
+    }
+}
+
+impl core::error::Error for Refused {}
+
+impl State {
+    /// The state after `change`.
+    ///
+    /// # Errors
+    /// [`Refused`] when the machine drawn in the crate's documentation has no such arrow.
+    pub fn next(self, change: Change) -> Result<State, Refused> {
+        Ok(match (self, change) {
+            (State::Created, Change::Start) | (State::Frozen, Change::Resume) => State::Running,
+            (State::Running, Change::Freeze) => State::Frozen,
+            (State::Frozen, Change::HandOver) => State::Gone,
+            (State::Created | State::Running | State::Frozen, Change::Exit(reason)) => State::Exited(reason),
+            (state, change) => return Err(Refused { state, change }),
+        })
+    }
+
+    /// Whether this copy is the one that counts: it runs, or it is the authoritative source of an open migration.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(self, State::Running | State::Frozen)
+    }
+}
+
+/// Why a container ended. The codes of [`ExitReason::code`] are stable: they cross the wire and appear in logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ExitReason {
+    /// `init` or `on_event` returned a negative value.
+    Returned(i32),
+    /// The guest trapped (unreachable, out-of-bounds access, division by zero, ...).
+    Trap,
+    /// One event cost more fuel than `limits.fuel_per_event`.
+    OutOfFuel,
+    /// The module could not be instantiated within its memory limit.
+    OutOfMemory,
+    /// The guest's call stack outgrew the engine's limit.
+    StackExhausted,
+    /// The operator removed it.
+    Killed,
+    /// The module lacks an export or does not link.
+    StartFailed,
+    /// The core it ran on was lost and no checkpoint of it was found.
+    CoreLost,
+}
+
+impl ExitReason {
+    /// The stable number of the reason.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            ExitReason::Returned(_) => 1,
+            ExitReason::Trap => 2,
+            ExitReason::OutOfFuel => 3,
+            ExitReason::OutOfMemory => 4,
+            ExitReason::StackExhausted => 5,
+            ExitReason::Killed => 6,
+            ExitReason::StartFailed => 7,
+            ExitReason::CoreLost => 8,
+        }
+    }
+
+    /// A short lower-case phrase, without punctuation at its end.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExitReason::Returned(_) => "returned an error",
+            ExitReason::Trap => "trapped",
+            ExitReason::OutOfFuel => "out of fuel",
+            ExitReason::OutOfMemory => "out of memory",
+            ExitReason::StackExhausted => "stack exhausted",
+            ExitReason::Killed => "killed",
+            ExitReason::StartFailed => "start failed",
+            ExitReason::CoreLost => "core lost",
+        }
+    }
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExitReason::Returned(code) => write!(f, "returned {code}"),
+            other => f.write_str(other.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REASON: ExitReason = ExitReason::Trap;
+    const STATES: [State; 5] = [State::Created, State::Running, State::Frozen, State::Gone, State::Exited(REASON)];
+    const CHANGES: [Change; 5] =
+        [Change::Start, Change::Freeze, Change::Resume, Change::HandOver, Change::Exit(REASON)];
+
+    #[test]
+    fn every_state_times_every_change() {
+        let arrows = [
+            (State::Created, Change::Start, State::Running),
+            (State::Running, Change::Freeze, State::Frozen),
+            (State::Frozen, Change::Resume, State::Running),
+            (State::Frozen, Change::HandOver, State::Gone),
+            (State::Created, Change::Exit(REASON), State::Exited(REASON)),
+            (State::Running, Change::Exit(REASON), State::Exited(REASON)),
+            (State::Frozen, Change::Exit(REASON), State::Exited(REASON)),
+        ];
+        for state in STATES {
+            for change in CHANGES {
+                let want = arrows.iter().find(|a| a.0 == state && a.1 == change).map(|a| a.2);
+                assert_eq!(state.next(change).ok(), want, "{state:?} + {change:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn exit_codes_are_unique() {
+        let all = [
+            ExitReason::Returned(-1),
+            ExitReason::Trap,
+            ExitReason::OutOfFuel,
+            ExitReason::OutOfMemory,
+            ExitReason::StackExhausted,
+            ExitReason::Killed,
+            ExitReason::StartFailed,
+            ExitReason::CoreLost,
+        ];
+        for (i, a) in all.iter().enumerate() {
+            for b in &all[i + 1..] {
+                assert_ne!(a.code(), b.code(), "{a:?} and {b:?}");
+            }
+        }
+    }
+}
