@@ -1,0 +1,343 @@
+//! What one part of a manifest says about another: placements that cannot be, references to nothing,
+//! expectations that cannot come true. Every value was already checked for itself.
+
+use coracle_policy::{Core, MoveCondition, MoveRule, Name};
+use toml::de::DeTable;
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::limits::DIAGNOSIS_TOPIC;
+use crate::locate::nearest;
+use crate::read::{Errors, closest, list};
+use crate::sections::{Declared, Draft};
+use crate::types::{Container, Diagnosis, Placement, Scenario};
+
+/// Reports everything in `draft` that contradicts itself. `root` is the text that the draft was read from.
+pub(crate) fn check(draft: &Draft, root: &DeTable<'_>, errors: &mut Errors) {
+    let mut check = Check { draft, root, errors };
+    for container in &draft.containers {
+        check.sensors(container);
+        check.subscriptions(container);
+        check.wake_grants(container);
+        check.move_rules(container);
+    }
+    check.wake_rules();
+    if let Some(scenario) = &draft.scenario {
+        check.scenario(scenario);
+    }
+}
+
+struct Check<'c, 'i> {
+    draft: &'c Draft,
+    root: &'c DeTable<'i>,
+    errors: &'c mut Errors,
+}
+
+impl Check<'_, '_> {
+    fn sensors(&mut self, container: &Container) {
+        let name = &container.name;
+        for (index, sensor) in container.grants.sensors.iter().enumerate() {
+            let span = self.grant(name, "sensors", index);
+            let declared = &self.declared().sensors;
+            if !declared.contains(sensor.as_str()) {
+                let help = self.reference_help(
+                    sensor,
+                    declared,
+                    &format!("declare it with `[sensor.{sensor}]`, `rate_hz` and `block`"),
+                );
+                self.report(span, format!("there is no sensor `{sensor}`"), "not declared", help);
+                continue;
+            }
+            let core = match container.placement {
+                Placement::Fixed(Core::M) => continue,
+                Placement::Fixed(Core::A) => "runs on a",
+                Placement::Any { .. } => "may move to a",
+            };
+            self.report_related(
+                span,
+                format!("`{name}` cannot have sensor `{sensor}`: the sensor stays on m, but `{name}` {core}"),
+                "sensors deliver on m only",
+                self.at(name, &["core"]),
+                core,
+                "write `core = \"m\"`, or let a container on m publish what it reads and subscribe to that topic",
+            );
+        }
+    }
+
+    fn subscriptions(&mut self, container: &Container) {
+        let name = &container.name;
+        for (index, topic) in container.grants.subscribe.iter().enumerate() {
+            let span = self.grant(name, "subscribe", index);
+            let others = self.draft.containers.iter().filter(|other| other.name != *name);
+            let publishers: Vec<&Container> = others.filter(|other| other.grants.publish.contains(topic)).collect();
+            if publishers.is_empty() && self.declared().grants_complete {
+                let help = self.topic_help(topic);
+                self.report(span, format!("no other container publishes `{topic}`"), "never gets a message", help);
+                continue;
+            }
+            // Topics cross the link from M to A only. Refused for every publisher that can be on A, not only when
+            // all are: messages that are lost depending on where a container happens to be are hard to find.
+            let on_a = publishers.into_iter().find(|publisher| publisher.placement.allows(Core::A));
+            if let Some(publisher) = on_a.filter(|_| container.placement.allows(Core::M)) {
+                let label = match publisher.placement {
+                    Placement::Fixed(_) => "runs on a",
+                    Placement::Any { .. } => "may move to a",
+                };
+                self.report_related(
+                    span,
+                    format!(
+                        "`{name}` can be on m and cannot subscribe to `{topic}`: `{}` publishes it on a",
+                        publisher.name
+                    ),
+                    "topics from a to m are not supported yet",
+                    self.at(&publisher.name, &["core"]),
+                    label,
+                    &format!("write `core = \"a\"` for `{name}`, or `core = \"m\"` for `{}`", publisher.name),
+                );
+            }
+        }
+    }
+
+    fn wake_grants(&mut self, container: &Container) {
+        let name = &container.name;
+        for (index, reason) in container.grants.wake.iter().enumerate() {
+            let span = self.grant(name, "wake", index);
+            if container.placement == Placement::Fixed(Core::A) {
+                self.report_related(
+                    span,
+                    format!("`{name}` runs on a and cannot ask to wake a"),
+                    "a is awake when this runs",
+                    self.at(name, &["core"]),
+                    "always on a",
+                    "remove the reason, or let the container run on m",
+                );
+            } else if self.declared().reasons_complete && self.draft.wake.rule(reason).is_none() {
+                let rules = self.draft.wake.as_slice().iter();
+                let help = match closest(reason, rules.map(|rule| rule.reason.as_str())) {
+                    Some(similar) => format!("did you mean `{similar}`?"),
+                    None => format!(
+                        "add a `[[wake]]` rule with `reason = \"{reason}\"`, `container`, `debounce` and `per_hour`"
+                    ),
+                };
+                self.report(
+                    span,
+                    format!("wake reason `{reason}` has no rule"),
+                    "no `[[wake]]` rule has this reason",
+                    help,
+                );
+            }
+        }
+    }
+
+    fn move_rules(&mut self, container: &Container) {
+        let name = &container.name;
+        let Some(rules) = container.placement.moves() else {
+            return;
+        };
+        for (index, rule) in rules.as_slice().iter().enumerate() {
+            let position = index.to_string();
+            let earlier = rules.as_slice().iter().take(index);
+            if let Some(first) = earlier.clone().position(|earlier| fire_together(earlier, rule)) {
+                self.report_related(
+                    self.at(name, &["move", &position]),
+                    format!("two move rules of `{name}` fire at once"),
+                    "the same condition again",
+                    self.at(name, &["move", &first.to_string()]),
+                    "first rule",
+                    "keep one rule for each core and condition",
+                );
+            }
+            if let MoveCondition::Message { topic } = &rule.when
+                && self.declared().grants_complete
+                && !self.draft.containers.iter().any(|other| other.grants.publish.contains(topic))
+            {
+                let help = self.topic_help(topic);
+                self.report(
+                    self.at(name, &["move", &position, "when", "message"]),
+                    format!("no container publishes `{topic}`, so this rule never fires"),
+                    "never published",
+                    help,
+                );
+            }
+        }
+    }
+
+    fn wake_rules(&mut self) {
+        for (index, rule) in self.draft.wake.as_slice().iter().enumerate() {
+            let span = self.span(&["wake", &index.to_string(), "container"]);
+            let name = &rule.container;
+            if !self.declared().containers.contains(name.as_str()) {
+                self.no_such_container(span, name);
+                continue;
+            }
+            let container = self.draft.containers.iter().find(|container| container.name == *name);
+            if container.is_some_and(|container| container.placement != Placement::Fixed(Core::A)) {
+                self.report_related(
+                    span,
+                    format!("wake reason `{}` goes to `{name}`, which is not always on a", rule.reason),
+                    "must run on a",
+                    self.at(name, &["core"]),
+                    "must be `a`",
+                    &format!("write `core = \"a\"` for `{name}`, or name a container that has it"),
+                );
+            }
+        }
+    }
+
+    fn scenario(&mut self, scenario: &Scenario) {
+        let expect = &scenario.expect;
+        let sensors = self.declared().sensors.len();
+        if sensors != 1 {
+            self.report(
+                self.span(&["scenario", "trace"]),
+                format!("a scenario replays its trace on one sensor, but the manifest declares {sensors}"),
+                "on which sensor?",
+                "declare exactly one `[sensor.NAME]`".to_owned(),
+            );
+        }
+        if expect.wakes == Some(0) && expect.wake_after.is_some() {
+            self.report_related(
+                self.span(&["scenario", "expect", "wake_after"]),
+                "`wake_after` needs a wake, but none is expected".to_owned(),
+                "the first wake of none",
+                self.span(&["scenario", "expect", "wakes"]),
+                "no wake",
+                "remove `wake_after`, or expect a wake",
+            );
+        }
+        let wakes = expect.wakes.unwrap_or(0);
+        if wakes > 0 && self.declared().reasons_complete && self.draft.wake.as_slice().is_empty() {
+            self.report(
+                self.span(&["scenario", "expect", "wakes"]),
+                format!("{wakes} wakes are expected, but no `[[wake]]` rule allows one"),
+                "cannot happen",
+                "add a `[[wake]]` rule, or expect 0".to_owned(),
+            );
+        }
+        let diagnosed = matches!(expect.diagnosis, Some(Diagnosis::Any | Diagnosis::Class(_)));
+        let topic_published = self
+            .draft
+            .containers
+            .iter()
+            .any(|container| container.grants.publish.iter().any(|topic| topic == DIAGNOSIS_TOPIC));
+        if diagnosed && self.declared().grants_complete && !topic_published {
+            self.report(
+                self.span(&["scenario", "expect", "diagnosis"]),
+                format!("a diagnosis is expected, but no container publishes `{DIAGNOSIS_TOPIC}`"),
+                "cannot happen",
+                format!("add `publish = [\"{DIAGNOSIS_TOPIC}\"]` to the grants of the container that diagnoses"),
+            );
+        }
+        for (name, count) in &expect.moves {
+            let span = self.span(&["scenario", "expect", "moves", name]);
+            self.expected_moves(name, *count, scenario.queued_at_move, span);
+        }
+        for (index, name) in expect.lossless.iter().enumerate() {
+            if !self.declared().containers.contains(name.as_str()) {
+                let span = self.span(&["scenario", "expect", "lossless", &index.to_string()]);
+                self.no_such_container(span, name);
+            }
+        }
+    }
+
+    fn expected_moves(&mut self, name: &Name, count: u32, queued_at_move: u16, span: Span) {
+        if !self.declared().containers.contains(name.as_str()) {
+            self.no_such_container(span, name);
+            return;
+        }
+        let found = self.draft.containers.iter().find(|container| container.name == *name);
+        let Some(container) = found.filter(|_| count > 0) else {
+            return;
+        };
+        if container.placement.moves().is_none_or(|rules| rules.as_slice().is_empty()) {
+            self.report(
+                span,
+                format!("`{name}` is expected to move, but has no move rules"),
+                "cannot happen",
+                format!("give it `core = \"any\"` and `[[container.{name}.move]]` rules, or expect 0"),
+            );
+        } else if queued_at_move > container.limits.queue_events {
+            self.report(
+                self.span(&["scenario", "queued_at_move"]),
+                format!("the queue of `{name}` cannot hold {queued_at_move} events"),
+                "more than the queue",
+                format!("choose at most {}, or raise `queue` in its limits", container.limits.queue_events),
+            );
+        }
+    }
+
+    fn no_such_container(&mut self, span: Span, name: &Name) {
+        let declared = &self.declared().containers;
+        let help = self.reference_help(
+            name,
+            declared,
+            &format!("the containers are {}", list(declared.iter().map(String::as_str))),
+        );
+        self.report(span, format!("there is no container `{name}`"), "not declared", help);
+    }
+
+    fn topic_help(&self, topic: &str) -> String {
+        let containers = self.draft.containers.iter();
+        let topics = containers.flat_map(|container| &container.grants.publish);
+        match closest(topic, topics.map(Name::as_str).filter(|published| *published != topic)) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => format!("add `publish = [\"{topic}\"]` to the grants of the container that sends it"),
+        }
+    }
+
+    fn reference_help<'d>(
+        &self,
+        name: &str,
+        declared: impl IntoIterator<Item = &'d String>,
+        otherwise: &str,
+    ) -> String {
+        match closest(name, declared.into_iter().map(String::as_str)) {
+            Some(similar) => format!("did you mean `{similar}`?"),
+            None => otherwise.to_owned(),
+        }
+    }
+
+    fn declared(&self) -> &'_ Declared {
+        &self.draft.declared
+    }
+
+    fn grant(&self, container: &str, list: &str, index: usize) -> Span {
+        self.at(container, &["grants", list, &index.to_string()])
+    }
+
+    fn at(&self, container: &str, path: &[&str]) -> Span {
+        let path: Vec<&str> = ["container", container].iter().chain(path).copied().collect();
+        self.span(&path)
+    }
+
+    fn span(&self, path: &[&str]) -> Span {
+        nearest(self.root, path).map_or(0..0, |found| found.span)
+    }
+
+    fn report(&mut self, span: Span, title: String, label: &str, help: String) {
+        self.errors.push(Diagnostic::at(span, title, help).label(label));
+    }
+
+    fn report_related(
+        &mut self,
+        span: Span,
+        title: String,
+        label: &str,
+        related: Span,
+        related_label: &str,
+        help: &str,
+    ) {
+        let diagnostic = Diagnostic::at(span, title, help).label(label);
+        self.errors.push(diagnostic.related(related, related_label));
+    }
+}
+
+/// Whether the second rule can never be the one that decides: same core, same kind of condition. Rules for
+/// different cores never compete, because a rule is ignored on the core that it names.
+fn fire_together(first: &MoveRule, second: &MoveRule) -> bool {
+    let same_condition = match (&first.when, &second.when) {
+        (MoveCondition::Message { topic: one }, MoveCondition::Message { topic: other }) => one == other,
+        (MoveCondition::Handled { .. }, MoveCondition::Handled { .. }) => true,
+        (MoveCondition::Message { .. } | MoveCondition::Handled { .. }, _) => false,
+    };
+    first.to == second.to && same_condition
+}

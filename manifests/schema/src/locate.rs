@@ -1,0 +1,42 @@
+//! Where in the text something stands.
+
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::Span;
+use crate::read::Value;
+
+/// The deepest element on a path that exists.
+pub(crate) struct Found {
+    /// How many steps of the path exist.
+    pub(crate) depth: usize,
+    /// The value, or for a table with a header of its own, that header.
+    pub(crate) span: Span,
+}
+
+/// Follows `path` from the root; a step is a key, or the index of a list's element. `None` if not even the first
+/// step exists.
+pub(crate) fn nearest(root: &DeTable<'_>, path: &[&str]) -> Option<Found> {
+    let (first, rest) = path.split_first()?;
+    let (key, mut value) = root.get_key_value(*first)?;
+    let mut span = visible(value, key.span());
+    let mut depth = 1;
+    for step in rest {
+        let next: Option<(Span, &Value<'_>)> = match value.get_ref() {
+            DeValue::Table(entries) => entries.get_key_value(*step).map(|(key, value)| (key.span(), value)),
+            DeValue::Array(items) => {
+                step.parse().ok().and_then(|index: usize| items.get(index)).map(|item| (item.span(), item))
+            }
+            _ => None,
+        };
+        let Some((key_span, next)) = next else { break };
+        span = visible(next, key_span);
+        value = next;
+        depth += 1;
+    }
+    Some(Found { depth, span })
+}
+
+/// A table that only exists because of a longer header has no text of its own: then the key stands for it.
+fn visible(value: &Value<'_>, key: Span) -> Span {
+    if value.span().is_empty() { key } else { value.span() }
+}
