@@ -92,7 +92,7 @@ fn golden_bytes_of_a_message_and_an_announcement() {
     assert_eq!(NameService::from_bytes(&payload[..39]), None);
     assert_eq!(NameService::from_bytes(&payload[..41]), None);
     // used.len is what Linux checks: header plus payload.
-    assert_eq!(layout.vring0.load_u32(4080 + 8).unwrap(), 56);
+    assert_eq!(layout.vring0.load_u32(4096 + 8).unwrap(), 56);
 }
 
 #[test]
