@@ -42,8 +42,11 @@ pub fn constants_rs(board: &Board, firmware: &Firmware) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{text}");
     };
+    line(format_args!("/// Name of the board."));
     line(format_args!("pub const NAME: &str = {:?};", board.name));
+    line(format_args!("/// Clock of the UARTs and timers, in hertz."));
     line(format_args!("pub const CLOCK_HZ: u32 = {};", firmware.clock_hz));
+    line(format_args!("/// Where everything is in the memory that both cores see."));
     line(format_args!("pub const SHARED: SharedLayout = SharedLayout {{"));
     line(format_args!("    address: {:#010x},", shared.address));
     line(format_args!("    bytes: {:#x},", shared.bytes));
@@ -54,6 +57,7 @@ pub fn constants_rs(board: &Board, firmware: &Firmware) -> String {
     }
     line(format_args!("}};"));
     let budget = &board.budget;
+    line(format_args!("/// What the M core may spend."));
     line(format_args!("pub const BUDGET: Budget = Budget {{"));
     line(format_args!("    heap_bytes: {:#x},", budget.heap_bytes));
     line(format_args!("    stack_bytes: {:#x},", budget.stack_bytes));
@@ -64,11 +68,13 @@ pub fn constants_rs(board: &Board, firmware: &Firmware) -> String {
     for (name, UartSpec { address, rx_irq, tx_irq }) in
         [("CONSOLE", firmware.console), ("DOORBELL", firmware.doorbell), ("SENSOR", firmware.sensor)]
     {
+        line(format_args!("/// The UART in the role `{}`.", name.to_lowercase()));
         line(format_args!(
             "pub const {name}: UartSpec = UartSpec {{ address: {address:#010x}, rx_irq: {rx_irq}, tx_irq: {tx_irq} }};"
         ));
     }
     for (name, TimerSpec { address, irq }) in [("CLOCK", firmware.clock), ("ALARM", firmware.alarm)] {
+        line(format_args!("/// The timer in the role `{}`.", name.to_lowercase()));
         line(format_args!("pub const {name}: TimerSpec = TimerSpec {{ address: {address:#010x}, irq: {irq} }};"));
     }
     out

@@ -22,6 +22,8 @@
 
 use core::fmt;
 
+use coracle_shmem::{Region, acquire_barrier, release_barrier};
+
 /// First word of a ring that has been set up: the bytes `CRLG`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"CRLG");
 /// Version of the layout above.
@@ -67,20 +69,42 @@ impl Encoding {
     }
 }
 
-/// The memory under a ring, as this module needs it. Offsets count bytes from the start of the region.
-///
-/// The ring asks only for offsets and lengths inside [`RingMemory::bytes`], and for words only at multiples of 4.
-pub trait RingMemory {
-    /// Length of the region in bytes.
-    fn bytes(&self) -> u32;
-    /// Loads a word with acquire ordering: later reads see what the other core wrote before it stored the word.
-    fn load(&self, offset: u32) -> u32;
-    /// Stores a word with release ordering: the other core sees earlier writes once it sees the word.
-    fn store(&self, offset: u32, value: u32);
-    /// Copies bytes out of the region.
-    fn read(&self, offset: u32, out: &mut [u8]);
-    /// Copies bytes into the region.
-    fn write(&self, offset: u32, data: &[u8]);
+/// The region under a ring, with infallible access: callers stay inside [`Memory::bytes`], and below 4 GiB.
+struct Memory<'m>(Region<'m>);
+
+impl Memory<'_> {
+    fn bytes(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Loads a word; later reads see what the other core wrote before it stored the word with [`Memory::publish`].
+    fn load(&self, offset: u32) -> u32 {
+        // Cannot fail: every offset is a multiple of 4 inside the header, which `capacity_of` found room for.
+        let word = self.0.load_u32(offset as usize);
+        debug_assert!(word.is_ok());
+        acquire_barrier();
+        word.unwrap_or(0)
+    }
+
+    /// Stores a word; the other core sees all earlier writes once it sees the word.
+    fn publish(&self, offset: u32, value: u32) {
+        release_barrier();
+        // Cannot fail, as in `load`.
+        let inside = self.0.store_u32(offset as usize, value);
+        debug_assert!(inside.is_ok());
+    }
+
+    fn read(&self, offset: u32, out: &mut [u8]) {
+        // Cannot fail: indices stay below the capacity.
+        let inside = self.0.read(offset as usize, out);
+        debug_assert!(inside.is_ok());
+    }
+
+    fn write(&self, offset: u32, data: &[u8]) {
+        // Cannot fail, as in `read`.
+        let inside = self.0.write(offset as usize, data);
+        debug_assert!(inside.is_ok());
+    }
 }
 
 /// Why a ring cannot be used.
@@ -148,7 +172,7 @@ impl fmt::Display for RingError {
 
 impl core::error::Error for RingError {}
 
-fn capacity_of(memory: &impl RingMemory) -> Result<u32, RingError> {
+fn capacity_of(memory: &Memory<'_>) -> Result<u32, RingError> {
     let bytes = memory.bytes();
     if bytes < BYTES_MIN { Err(RingError::TooSmall { bytes }) } else { Ok(bytes - HEADER_BYTES) }
 }
@@ -167,8 +191,8 @@ const fn advanced(from: u32, by: u32, capacity: u32) -> u32 {
 /// The end that writes frames.
 ///
 /// Its own position lives here; what it stored in shared memory is never read back.
-pub struct Producer<M> {
-    memory: M,
+pub struct Producer<'m> {
+    memory: Memory<'m>,
     capacity: u32,
     /// End of the last finished frame.
     write: u32,
@@ -180,12 +204,13 @@ pub struct Producer<M> {
     dropped: u32,
 }
 
-impl<M: RingMemory> Producer<M> {
+impl<'m> Producer<'m> {
     /// Sets the ring up, or continues a ring of the same program, whose unread frames stay (they tell why it died).
     ///
     /// # Errors
     /// [`RingError::TooSmall`].
-    pub fn open(memory: M, encoding: Encoding, id: u64) -> Result<Self, RingError> {
+    pub fn open(region: Region<'m>, encoding: Encoding, id: u64) -> Result<Self, RingError> {
+        let memory = Memory(region);
         let capacity = capacity_of(&memory)?;
         let (low, high) = ((id & 0xffff_ffff) as u32, (id >> 32) as u32);
         let fixed = [
@@ -209,13 +234,13 @@ impl<M: RingMemory> Producer<M> {
         };
         if !continues {
             // No magic while the rest is inconsistent: the consumer may look at any instant.
-            memory.store(AT_MAGIC, 0);
+            memory.publish(AT_MAGIC, 0);
             for (at, word) in fixed {
-                memory.store(at, word);
+                memory.publish(at, word);
             }
-            memory.store(AT_WRITE, write);
-            memory.store(AT_DROPPED, dropped);
-            memory.store(AT_MAGIC, MAGIC);
+            memory.publish(AT_WRITE, write);
+            memory.publish(AT_DROPPED, dropped);
+            memory.publish(AT_MAGIC, MAGIC);
         }
         Ok(Self { memory, capacity, write, pending: 0, room: 0, overflow: true, dropped })
     }
@@ -253,10 +278,10 @@ impl<M: RingMemory> Producer<M> {
         if published {
             self.write = advanced(self.write, self.pending, self.capacity);
             // Release: pairs with the load of the write index in `Consumer::drain`, which then sees the bytes.
-            self.memory.store(AT_WRITE, self.write);
+            self.memory.publish(AT_WRITE, self.write);
         } else {
             self.dropped = self.dropped.wrapping_add(1);
-            self.memory.store(AT_DROPPED, self.dropped);
+            self.memory.publish(AT_DROPPED, self.dropped);
         }
         self.pending = 0;
         self.room = 0;
@@ -280,7 +305,7 @@ struct Header {
     write: u32,
 }
 
-fn header(memory: &impl RingMemory, capacity: u32) -> Result<Header, RingError> {
+fn header(memory: &Memory<'_>, capacity: u32) -> Result<Header, RingError> {
     if memory.load(AT_MAGIC) != MAGIC {
         return Err(RingError::NotStarted);
     }
@@ -306,26 +331,27 @@ fn header(memory: &impl RingMemory, capacity: u32) -> Result<Header, RingError> 
 /// The end that reads frames.
 ///
 /// Its own position lives here; the word in shared memory only tells the producer, and a later consumer.
-pub struct Consumer<M> {
-    memory: M,
+pub struct Consumer<'m> {
+    memory: Memory<'m>,
     capacity: u32,
     read: u32,
     encoding: Encoding,
     id: u64,
 }
 
-impl<M: RingMemory> Consumer<M> {
+impl<'m> Consumer<'m> {
     /// Continues where the last consumer stopped.
     ///
     /// # Errors
     /// Any [`RingError`]; after [`RingError::NotStarted`] it is right to try again later.
-    pub fn attach(memory: M) -> Result<Self, RingError> {
+    pub fn attach(region: Region<'m>) -> Result<Self, RingError> {
+        let memory = Memory(region);
         let capacity = capacity_of(&memory)?;
         let header = header(&memory, capacity)?;
         let mut read = memory.load(AT_READ);
         if read >= capacity {
             read = header.write;
-            memory.store(AT_READ, read);
+            memory.publish(AT_READ, read);
         }
         Ok(Self { memory, capacity, read, encoding: header.encoding, id: header.id })
     }
@@ -367,7 +393,7 @@ impl<M: RingMemory> Consumer<M> {
         self.memory.read(HEADER_BYTES, second);
         self.read = advanced(self.read, len, self.capacity);
         // Release: the copies above are done before the producer may overwrite the bytes.
-        self.memory.store(AT_READ, self.read);
+        self.memory.publish(AT_READ, self.read);
         Ok(len as usize)
     }
 }
@@ -375,46 +401,18 @@ impl<M: RingMemory> Consumer<M> {
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use std::cell::RefCell;
     use std::vec;
     use std::vec::Vec;
 
+    use coracle_shmem::HeapRegion;
+
     use super::*;
 
-    /// Ordinary memory that panics on any access outside the region.
-    struct Memory(RefCell<Vec<u8>>);
-
-    impl Memory {
-        fn new(bytes: u32) -> Self {
-            Self(RefCell::new(vec![0; bytes as usize]))
-        }
+    fn ring() -> HeapRegion {
+        HeapRegion::new(BYTES_MIN as usize)
     }
 
-    impl RingMemory for &Memory {
-        fn bytes(&self) -> u32 {
-            self.0.borrow().len() as u32
-        }
-        fn load(&self, offset: u32) -> u32 {
-            assert!(offset.is_multiple_of(4));
-            let at = offset as usize;
-            u32::from_le_bytes(self.0.borrow()[at..at + 4].try_into().expect("4 bytes"))
-        }
-        fn store(&self, offset: u32, value: u32) {
-            assert!(offset.is_multiple_of(4));
-            let at = offset as usize;
-            self.0.borrow_mut()[at..at + 4].copy_from_slice(&value.to_le_bytes());
-        }
-        fn read(&self, offset: u32, out: &mut [u8]) {
-            let at = offset as usize;
-            out.copy_from_slice(&self.0.borrow()[at..at + out.len()]);
-        }
-        fn write(&self, offset: u32, data: &[u8]) {
-            let at = offset as usize;
-            self.0.borrow_mut()[at..at + data.len()].copy_from_slice(data);
-        }
-    }
-
-    fn drained(consumer: &mut Consumer<&Memory>) -> Vec<u8> {
+    fn drained(consumer: &mut Consumer<'_>) -> Vec<u8> {
         let mut out = vec![0; 4096];
         let len = consumer.drain(&mut out).expect("valid ring");
         out.truncate(len);
@@ -434,9 +432,9 @@ mod tests {
     fn frames_arrive_in_order_or_are_dropped_whole_and_counted() {
         for seed in 0..50_u64 {
             let mut rng = seed;
-            let memory = Memory::new(BYTES_MIN);
-            let mut producer = Producer::open(&memory, Encoding::Text, 7).expect("large enough");
-            let mut consumer = Consumer::attach(&memory).expect("set up");
+            let memory = ring();
+            let mut producer = Producer::open(memory.region(), Encoding::Text, 7).expect("large enough");
+            let mut consumer = Consumer::attach(memory.region()).expect("set up");
             let (mut expected, mut got, mut dropped) = (Vec::new(), Vec::new(), 0);
             for _ in 0..400 {
                 if next(&mut rng).is_multiple_of(3) {
@@ -465,39 +463,39 @@ mod tests {
 
     #[test]
     fn a_frame_may_fill_the_ring_to_its_last_usable_byte() {
-        let memory = Memory::new(BYTES_MIN);
-        let mut producer = Producer::open(&memory, Encoding::Text, 0).expect("large enough");
+        let memory = ring();
+        let mut producer = Producer::open(memory.region(), Encoding::Text, 0).expect("large enough");
         let capacity = (BYTES_MIN - HEADER_BYTES) as usize;
         assert!(!producer.frame(&vec![1; capacity]), "full and empty would look the same");
         assert!(producer.frame(&vec![2; capacity - 1]));
         assert!(!producer.frame(&[3]));
-        let mut consumer = Consumer::attach(&memory).expect("set up");
+        let mut consumer = Consumer::attach(memory.region()).expect("set up");
         assert_eq!(drained(&mut consumer), vec![2; capacity - 1]);
         assert_eq!(consumer.dropped(), 2);
     }
 
     #[test]
     fn a_restarted_producer_keeps_finished_frames_and_loses_the_half_one() {
-        let memory = Memory::new(BYTES_MIN);
-        let mut producer = Producer::open(&memory, Encoding::Defmt, 42).expect("large enough");
+        let memory = ring();
+        let mut producer = Producer::open(memory.region(), Encoding::Defmt, 42).expect("large enough");
         assert!(producer.frame(b"last words"));
         producer.begin();
         producer.push(b"half");
-        let mut producer = Producer::open(&memory, Encoding::Defmt, 42).expect("large enough");
+        let mut producer = Producer::open(memory.region(), Encoding::Defmt, 42).expect("large enough");
         assert!(producer.frame(b", again"));
-        let mut consumer = Consumer::attach(&memory).expect("set up");
+        let mut consumer = Consumer::attach(memory.region()).expect("set up");
         assert_eq!(drained(&mut consumer), b"last words, again");
     }
 
     #[test]
     fn another_program_starts_empty_without_moving_the_consumers_word() {
-        let memory = Memory::new(BYTES_MIN);
-        let mut producer = Producer::open(&memory, Encoding::Defmt, 42).expect("large enough");
+        let memory = ring();
+        let mut producer = Producer::open(memory.region(), Encoding::Defmt, 42).expect("large enough");
         assert!(producer.frame(b"read"));
-        let mut consumer = Consumer::attach(&memory).expect("set up");
+        let mut consumer = Consumer::attach(memory.region()).expect("set up");
         assert_eq!(drained(&mut consumer), b"read");
         assert!(producer.frame(b"never read"));
-        let mut producer = Producer::open(&memory, Encoding::Defmt, 43).expect("large enough");
+        let mut producer = Producer::open(memory.region(), Encoding::Defmt, 43).expect("large enough");
         assert!(producer.frame(b"new"));
         assert_eq!(drained(&mut consumer), b"new");
         assert_eq!(consumer.producer_id(), 43);
@@ -505,12 +503,12 @@ mod tests {
 
     #[test]
     fn a_restarted_consumer_continues() {
-        let memory = Memory::new(BYTES_MIN);
-        let mut producer = Producer::open(&memory, Encoding::Text, 0).expect("large enough");
+        let memory = ring();
+        let mut producer = Producer::open(memory.region(), Encoding::Text, 0).expect("large enough");
         assert!(producer.frame(b"one"));
-        assert_eq!(drained(&mut Consumer::attach(&memory).expect("set up")), b"one");
+        assert_eq!(drained(&mut Consumer::attach(memory.region()).expect("set up")), b"one");
         assert!(producer.frame(b"two"));
-        assert_eq!(drained(&mut Consumer::attach(&memory).expect("set up")), b"two");
+        assert_eq!(drained(&mut Consumer::attach(memory.region()).expect("set up")), b"two");
     }
 
     #[test]
@@ -525,36 +523,38 @@ mod tests {
             (AT_WRITE, u32::MAX, RingError::Index { found: u32::MAX, capacity }),
         ];
         for (at, word, error) in cases {
-            let memory = Memory::new(BYTES_MIN);
-            Producer::open(&memory, Encoding::Text, 0).expect("large enough");
-            let mut consumer = Consumer::attach(&memory).expect("set up");
-            (&memory).store(at, word);
+            let memory = ring();
+            Producer::open(memory.region(), Encoding::Text, 0).expect("large enough");
+            let mut consumer = Consumer::attach(memory.region()).expect("set up");
+            memory.region().store_u32(at as usize, word).expect("inside");
             assert_eq!(consumer.drain(&mut [0; 8]), Err(error));
-            assert_eq!(Consumer::attach(&memory).err(), Some(error));
+            assert_eq!(Consumer::attach(memory.region()).err(), Some(error));
             assert!(!std::format!("{error}").is_empty());
         }
         assert!(matches!(
-            Producer::open(&Memory::new(BYTES_MIN - 1), Encoding::Text, 0),
+            Producer::open(HeapRegion::new(BYTES_MIN as usize - 8).region(), Encoding::Text, 0),
             Err(RingError::TooSmall { .. })
         ));
     }
 
-    /// Random words everywhere in the header: both ends must keep inside the region (the memory panics otherwise).
+    /// Random words everywhere in the header: both ends must keep inside the region (`Memory` asserts it).
     #[test]
     fn random_headers_never_lead_outside_the_region() {
         for seed in 0..2000_u64 {
             let mut rng = seed;
-            let memory = Memory::new(BYTES_MIN);
-            let mut producer = Producer::open(&memory, Encoding::Text, 0).expect("large enough");
-            let mut consumer = Consumer::attach(&memory).expect("set up");
+            let memory = ring();
+            let mut producer = Producer::open(memory.region(), Encoding::Text, 0).expect("large enough");
+            let mut consumer = Consumer::attach(memory.region()).expect("set up");
             for _ in 0..20 {
                 let word = if next(&mut rng).is_multiple_of(2) { next(&mut rng) % 2048 } else { next(&mut rng) } as u32;
-                (&memory).store([AT_WRITE, AT_READ, AT_DROPPED][(next(&mut rng) % 3) as usize], word);
+                let at = [AT_WRITE, AT_READ, AT_DROPPED][(next(&mut rng) % 3) as usize];
+                memory.region().store_u32(at as usize, word).expect("inside");
                 producer.frame(&vec![0; (next(&mut rng) % 1500) as usize]);
                 let _ = consumer.drain(&mut vec![0; (next(&mut rng) % 1500) as usize]);
                 if next(&mut rng).is_multiple_of(4) {
-                    producer = Producer::open(&memory, Encoding::Text, next(&mut rng) % 2).expect("large enough");
-                    if let Ok(again) = Consumer::attach(&memory) {
+                    producer =
+                        Producer::open(memory.region(), Encoding::Text, next(&mut rng) % 2).expect("large enough");
+                    if let Ok(again) = Consumer::attach(memory.region()) {
                         consumer = again;
                     }
                 }
@@ -564,11 +564,11 @@ mod tests {
 
     #[test]
     fn a_broken_read_index_stops_the_producer_until_a_consumer_attaches() {
-        let memory = Memory::new(BYTES_MIN);
-        let mut producer = Producer::open(&memory, Encoding::Text, 0).expect("large enough");
-        (&memory).store(AT_READ, u32::MAX);
+        let memory = ring();
+        let mut producer = Producer::open(memory.region(), Encoding::Text, 0).expect("large enough");
+        memory.region().store_u32(AT_READ as usize, u32::MAX).expect("inside");
         assert!(!producer.frame(b"lost"));
-        let mut consumer = Consumer::attach(&memory).expect("set up");
+        let mut consumer = Consumer::attach(memory.region()).expect("set up");
         assert!(producer.frame(b"found"));
         assert_eq!(drained(&mut consumer), b"found");
     }

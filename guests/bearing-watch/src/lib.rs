@@ -7,13 +7,16 @@
 
 use bytemuck::{Pod, Zeroable};
 
+const _: () = assert!(cfg!(target_endian = "little"), "TrackerState is read from Wasm memory as it lies there");
+
 /// The sensor that `sentinel` opens.
 pub const SENSOR: &str = "accel0";
 /// The topic of [`Summary`].
 pub const SUMMARY_TOPIC: &str = "vibration/summary";
 /// The reason for which `sentinel` wakes the A core; the payload is a [`WindowHeader`] and the samples as `i16`.
 pub const FAULT_REASON: &str = "fault";
-/// The topic on which `diagnose` says what it found.
+/// The topic on which `diagnose` says what it found: text, the first line is the name of the fault class alone, the
+/// second has the score of each class.
 pub const DIAGNOSIS_TOPIC: &str = "diagnosis";
 
 /// Statistics of a short stretch of vibration.

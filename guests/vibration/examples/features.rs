@@ -23,12 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut numbers = head.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let mut number_of = || numbers.next().unwrap_or(f32::NAN);
         let shaft_hz = number_of();
-        let geometry = Geometry {
-            outer_race: number_of(),
-            inner_race: number_of(),
-            ball_spin: number_of(),
-            cage: number_of(),
-        };
+        let geometry =
+            Geometry { outer_race: number_of(), inner_race: number_of(), ball_spin: number_of(), cage: number_of() };
         let machine = Machine::new(shaft_hz, geometry).map_err(|error| format!("record {number}: {error:?}"))?;
         let mut window = [0i16; WINDOW_SAMPLES];
         for (slot, bytes) in window.iter_mut().zip(samples.chunks_exact(2)) {

@@ -119,7 +119,7 @@ impl Machine {
 /// In order, for outer race, inner race and ball: the lines at one, two and three times the defect frequency, the
 /// lines half way between them, the sidebands one and two shaft lines away, the sidebands one cage line away; then the
 /// shaft's first and second line, the cage's line, the strongest line of all, the kurtosis of the window, and the variance of
-/// the liveliest band's envelope. All are logarithms to base two, in 1/8, saturated.
+/// the liveliest band's envelope, at least that of noise. All are logarithms to base two, in 1/8, saturated.
 pub fn extract(window: &[i16; WINDOW_SAMPLES], machine: &Machine) -> [i8; FEATURE_COUNT] {
     let (spectrum, liveliest) = envelope_spectrum(window);
     let lines = Lines::above_background(&spectrum);
@@ -166,35 +166,23 @@ fn quantise(octaves: f32) -> i8 {
 fn envelope_spectrum(window: &[i16; WINDOW_SAMPLES]) -> ([f32; ENVELOPE_BINS], f32) {
     let fft = Fft::new();
     let mean = window.iter().map(|&x| f32::from(x)).sum::<f32>() / WINDOW_SAMPLES as f32;
-    let mut whole = window.map(|x| Complex {
-        re: f32::from(x) - mean,
-        im: 0.0,
-    });
+    let mut whole = window.map(|x| Complex { re: f32::from(x) - mean, im: 0.0 });
     fft.forward(&mut whole);
 
     let mut summed = [0.0f32; ENVELOPE_BINS];
-    let mut liveliest = f32::MIN_POSITIVE;
+    // That of noise: a calmer window is no calmer to the network.
+    let mut liveliest = 1.0f32;
     let (positive, _) = whole.split_at(WINDOW_SAMPLES / 2);
-    let bands = positive
-        .get(FIRST_BAND_BIN..)
-        .unwrap_or_default()
-        .windows(BAND_BINS)
-        .step_by(BAND_HOP_BINS);
+    let bands = positive.get(FIRST_BAND_BIN..).unwrap_or_default().windows(BAND_BINS).step_by(BAND_HOP_BINS);
     for band in bands {
         // The band alone, moved down to 0 Hz. A forward transform of it is its time signal played backwards, which
         // has the same envelope spectrum.
         let mut envelope = [Complex::ZERO; ENVELOPE_POINTS];
         for (bin, (slot, x)) in envelope.iter_mut().zip(band).enumerate() {
             let edge = bin.min(BAND_BINS - 1 - bin);
-            let gain = if edge < BAND_EDGE_BINS {
-                hann((edge as f32 + 0.5) / (2 * BAND_EDGE_BINS) as f32)
-            } else {
-                1.0
-            };
-            *slot = Complex {
-                re: x.re * gain,
-                im: x.im * gain,
-            };
+            let gain =
+                if edge < BAND_EDGE_BINS { hann((edge as f32 + 0.5) / (2 * BAND_EDGE_BINS) as f32) } else { 1.0 };
+            *slot = Complex { re: x.re * gain, im: x.im * gain };
         }
         fft.forward(&mut envelope);
         let level = envelope.iter().map(|x| x.power()).sum::<f32>() / ENVELOPE_POINTS as f32;
@@ -206,10 +194,7 @@ fn envelope_spectrum(window: &[i16; WINDOW_SAMPLES]) -> ([f32; ENVELOPE_BINS], f
             let swing = x.power() / level - 1.0;
             variance += swing * swing / ENVELOPE_POINTS as f32;
             // The ends of the window do not meet: fade them out.
-            *x = Complex {
-                re: swing * hann(i as f32 / ENVELOPE_POINTS as f32),
-                im: 0.0,
-            };
+            *x = Complex { re: swing * hann(i as f32 / ENVELOPE_POINTS as f32), im: 0.0 };
         }
         liveliest = liveliest.max(variance);
         fft.forward(&mut envelope);
@@ -225,7 +210,7 @@ fn hann(x: f32) -> f32 {
     0.5 - 0.5 * libm::cosf(core::f32::consts::TAU * x)
 }
 
-/// Fourth moment over squared variance: 3 for Gaussian noise. One for a constant window.
+/// Fourth moment over squared variance: 3 for Gaussian noise, and for a constant window, which hints at nothing.
 fn kurtosis(window: &[i16; WINDOW_SAMPLES]) -> f32 {
     let n = WINDOW_SAMPLES as f32;
     let mean = window.iter().map(|&x| f32::from(x)).sum::<f32>() / n;
@@ -235,11 +220,7 @@ fn kurtosis(window: &[i16; WINDOW_SAMPLES]) -> f32 {
         second += square / n;
         fourth += square * square / n;
     }
-    if second > 0.0 {
-        fourth / (second * second)
-    } else {
-        1.0
-    }
+    if second > 0.0 { fourth / (second * second) } else { 1.0 }
 }
 
 /// The envelope spectrum in octaves above its background.

@@ -32,10 +32,7 @@ impl Fft {
     pub(crate) fn new() -> Self {
         let roots = core::array::from_fn(|k| {
             let angle = -TAU * k as f32 / MAX_POINTS as f32;
-            Complex {
-                re: libm::cosf(angle),
-                im: libm::sinf(angle),
-            }
+            Complex { re: libm::cosf(angle), im: libm::sinf(angle) }
         });
         Self { roots }
     }
@@ -58,14 +55,9 @@ impl Fft {
                 let (evens, odds) = butterfly.split_at_mut(half);
                 let roots = self.roots.iter().step_by(stride);
                 for ((even, odd), root) in evens.iter_mut().zip(odds).zip(roots) {
-                    let turned = Complex {
-                        re: odd.re * root.re - odd.im * root.im,
-                        im: odd.re * root.im + odd.im * root.re,
-                    };
-                    *odd = Complex {
-                        re: even.re - turned.re,
-                        im: even.im - turned.im,
-                    };
+                    let turned =
+                        Complex { re: odd.re * root.re - odd.im * root.im, im: odd.re * root.im + odd.im * root.re };
+                    *odd = Complex { re: even.re - turned.re, im: even.im - turned.im };
                     even.re += turned.re;
                     even.im += turned.im;
                 }

@@ -113,13 +113,7 @@ struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    const NONE: Self = Layer {
-        inputs: 1,
-        multiplier: 1,
-        shift: 1,
-        biases: &[],
-        weights: &[],
-    };
+    const NONE: Self = Layer { inputs: 1, multiplier: 1, shift: 1, biases: &[], weights: &[] };
 
     fn load(reader: &mut Reader<'a>, number: u8) -> Result<Self, LoadError> {
         let inputs = usize::from(u16::from_le_bytes(reader.array()?));
@@ -136,13 +130,7 @@ impl<'a> Layer<'a> {
             return Err(LoadError::Reserved);
         }
         let (biases, _) = reader.bytes(4 * outputs)?.as_chunks::<4>();
-        Ok(Self {
-            inputs,
-            multiplier: i64::from(multiplier),
-            shift,
-            biases,
-            weights: reader.bytes(inputs * outputs)?,
-        })
+        Ok(Self { inputs, multiplier: i64::from(multiplier), shift, biases, weights: reader.bytes(inputs * outputs)? })
     }
 
     /// Computes the outputs into the front of `outputs`.
@@ -194,10 +182,7 @@ impl<'a> Network<'a> {
         if !reader.rest.is_empty() {
             return Err(LoadError::TrailingBytes(reader.rest.len()));
         }
-        Ok(Self {
-            layers,
-            layer_count: usize::from(layer_count),
-        })
+        Ok(Self { layers, layer_count: usize::from(layer_count) })
     }
 
     /// Names what the features of one window show.

@@ -83,13 +83,7 @@ impl BlockStats {
         let kurtosis_q8 = ((fourths / n) << 8)
             .checked_div((mean_square_q4 * mean_square_q4) >> 8)
             .map_or(0, |kurtosis| u32::try_from(kurtosis).unwrap_or(u32::MAX));
-        Ok(Self {
-            rms_q4,
-            peak,
-            crest_q8,
-            kurtosis_q8,
-            diff_rms_q4,
-        })
+        Ok(Self { rms_q4, peak, crest_q8, kurtosis_q8, diff_rms_q4 })
     }
 }
 
@@ -115,16 +109,7 @@ mod tests {
             pair[1] = -100;
         }
         let stats = BlockStats::of(&block).unwrap();
-        assert_eq!(
-            stats,
-            BlockStats {
-                rms_q4: 1600,
-                peak: 100,
-                crest_q8: 256,
-                kurtosis_q8: 256,
-                diff_rms_q4: 3200,
-            }
-        );
+        assert_eq!(stats, BlockStats { rms_q4: 1600, peak: 100, crest_q8: 256, kurtosis_q8: 256, diff_rms_q4: 3200 });
     }
 
     #[test]

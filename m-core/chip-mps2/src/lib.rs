@@ -20,7 +20,7 @@ mod uart;
 
 pub use doorbell::UartDoorbell;
 pub use line::{LINE_BUFFER_BYTES, UartLine};
-pub use power::{Idle, PendingReset, ResetRecord, request_reset};
+pub use power::{Idle, ResetRecord, request_reset};
 pub use timer::{ALARM_US_MAX, TimerClock};
 pub use uart::Console;
 

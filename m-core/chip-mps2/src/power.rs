@@ -44,17 +44,6 @@ const RECORD_FAULT: u32 = 0x5e5e_0003;
 /// A word that survives a reset and says why it happened. Belongs into memory that start-up code leaves alone.
 pub struct ResetRecord(AtomicU32);
 
-/// A reset that is about to happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PendingReset {
-    /// The firmware asked for it.
-    Requested,
-    /// The firmware panicked.
-    Panic,
-    /// The processor reported a fault.
-    Fault,
-}
-
 impl Default for ResetRecord {
     fn default() -> Self {
         Self::new()
@@ -82,19 +71,20 @@ impl ResetRecord {
     }
 
     /// Notes why the next reset happens.
-    pub fn set(&self, reset: PendingReset) {
-        let word = match reset {
-            PendingReset::Requested => RECORD_REQUESTED,
-            PendingReset::Panic => RECORD_PANIC,
-            PendingReset::Fault => RECORD_FAULT,
+    pub fn set(&self, reason: ResetReason) {
+        let word = match reason {
+            ResetReason::PowerOn => 0,
+            ResetReason::Requested => RECORD_REQUESTED,
+            ResetReason::Panic => RECORD_PANIC,
+            ResetReason::Fault => RECORD_FAULT,
         };
         self.0.store(word, Ordering::Relaxed);
     }
 }
 
 /// Resets the chip, after noting why.
-pub fn request_reset(record: &ResetRecord, reset: PendingReset) -> ! {
-    record.set(reset);
+pub fn request_reset(record: &ResetRecord, reason: ResetReason) -> ! {
+    record.set(reason);
     SCB::sys_reset()
 }
 
@@ -106,12 +96,8 @@ mod tests {
     fn a_record_is_read_once() {
         let record = ResetRecord::new();
         assert_eq!(record.take(), ResetReason::PowerOn);
-        for (reset, reason) in [
-            (PendingReset::Requested, ResetReason::Requested),
-            (PendingReset::Panic, ResetReason::Panic),
-            (PendingReset::Fault, ResetReason::Fault),
-        ] {
-            record.set(reset);
+        for reason in [ResetReason::Requested, ResetReason::Panic, ResetReason::Fault] {
+            record.set(reason);
             assert_eq!(record.take(), reason);
             assert_eq!(record.take(), ResetReason::PowerOn);
         }

@@ -16,14 +16,13 @@ use crate::unmask;
 const CONTROL_ENABLE: u32 = 1 << 0;
 const CONTROL_INTERRUPT: u32 = 1 << 3;
 
-/// Longest time to an alarm, in microseconds. The counter wraps after 171 s at 25 MHz; at 40 MHz it would still take
-/// 107 s, and above that the chip's constructor refuses.
+/// Longest time to an alarm, in microseconds. The counter wraps after 171 s at 25 MHz.
 pub const ALARM_US_MAX: u64 = 60_000_000;
 
 /// Microseconds in a second.
 const US_PER_S: u32 = 1_000_000;
 
-/// Fastest clock for which a wrap lasts longer than an alarm and its delay, in hertz.
+/// Fastest clock for which a wrap (86 s) lasts well longer than an alarm, in hertz.
 const CLOCK_HZ_MAX: u32 = 50_000_000;
 
 struct Timer {

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use core::mem;
 
 use coracle_guest_abi::{
-    EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START, Import, find_import, host::dispatch,
+    EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START, Import, find_import,
+    host::dispatch,
 };
 use coracle_lifecycle::ExitReason;
 use coracle_migrate::snapshot::{
@@ -14,7 +15,7 @@ use coracle_wire::ContainerSpec;
 use sha2::{Digest, Sha256};
 use wasmi::{
     CompilationMode, Config, CustomFuelCosts, Engine, Error, Extern, ExternType, Func, FuncType, Global, Instance,
-    Module, Mutability, ResumableCall, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
+    MemoryType, Module, Mutability, ResumableCall, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
 };
 
 use crate::{CaptureError, LoadError, OwnedEffect, OwnedEvent, Step, Usage, error::detail, host::Host};
@@ -130,7 +131,11 @@ impl Container {
                 return self.exit(ExitReason::OutOfFuel);
             }
             let granted = slice_left.max(required).min(budget_left);
-            let outcome = self.call(stage, call, granted);
+            let Some(func) = self.function(stage) else {
+                self.finish(stage);
+                continue;
+            };
+            let outcome = self.call(func, stage, call, granted);
             let used = granted.saturating_sub(self.store.get_fuel().unwrap_or(0));
             self.event_fuel = self.event_fuel.saturating_add(used);
             self.fuel_total = self.fuel_total.saturating_add(used);
@@ -217,7 +222,7 @@ impl Container {
         let engine = Engine::new(&config());
         let module = Module::new(&engine, bytes).map_err(|e| LoadError::NotWasm { detail: detail(e) })?;
         if let Some(ExternType::Memory(ty)) = module.get_export(EXPORT_MEMORY) {
-            let need = ty.minimum().saturating_mul(u64::from(ty.page_size()));
+            let need = ty.minimum().saturating_mul(page_size(ty));
             if need > u64::from(spec.limits.memory) {
                 return Err(LoadError::Memory { need, limit: spec.limits.memory });
             }
@@ -225,8 +230,8 @@ impl Container {
         let mut store = Store::new(&engine, Host::new(spec.clone(), state));
         store.limiter(|host| &mut host.limits);
         let imports = link(&mut store, &module)?;
-        let instance = Instance::new(&mut store, &module, &imports)
-            .map_err(|e| LoadError::Instantiate { detail: detail(e) })?;
+        let instance =
+            Instance::new(&mut store, &module, &imports).map_err(|e| LoadError::Instantiate { detail: detail(e) })?;
         let globals = find_globals(&store, instance)?;
         let memory = instance.get_memory(&store, EXPORT_MEMORY);
         store.data_mut().memory = memory;
@@ -255,7 +260,7 @@ impl Container {
         let Some(memory) = self.store.data().memory else {
             return if len == 0 { Ok(()) } else { Err(refused) };
         };
-        let page = u64::from(memory.ty(&self.store).page_size());
+        let page = page_size(memory.ty(&self.store));
         let min = u64::try_from(self.memory_len_min).unwrap_or(u64::MAX);
         let Some(more) = u64::from(len).checked_sub(min).filter(|more| more % page == 0) else {
             return Err(refused);
@@ -268,18 +273,18 @@ impl Container {
         Ok(())
     }
 
-    fn call(&mut self, stage: Stage, call: Call, fuel: u64) -> Result<Outcome, ExitReason> {
-        let (func, has_result) = match stage {
-            Stage::Start => (self.start, false),
-            Stage::Init => (self.init, true),
-            Stage::Event => (Some(self.on_event), true),
-        };
-        let Some(func) = func else {
-            return Ok(Outcome::Returned(0));
-        };
+    fn function(&self, stage: Stage) -> Option<Func> {
+        match stage {
+            Stage::Start => self.start,
+            Stage::Init => self.init,
+            Stage::Event => Some(self.on_event),
+        }
+    }
+
+    fn call(&mut self, func: Func, stage: Stage, call: Call, fuel: u64) -> Result<Outcome, ExitReason> {
         self.store.set_fuel(fuel).map_err(|e| exit_reason(&e))?;
         let mut result = [Val::I32(0)];
-        let results = if has_result { &mut result[..] } else { &mut [] };
+        let results = if matches!(stage, Stage::Start) { &mut [] } else { &mut result[..] };
         let outcome = match call {
             Call::Interrupted(call) => call.resume(&mut self.store, results),
             Call::Fresh => match (stage, &self.store.data().event) {
@@ -441,6 +446,13 @@ fn find_globals(store: &Store<Host>, instance: Instance) -> Result<Globals, Load
     }
     found.sort_unstable_by_key(|(index, _)| *index);
     Ok(found.into_iter().map(|(_, global)| global).collect())
+}
+
+/// The page size of a memory in bytes. The engine does not tell it, but it compares types, and there are two sizes.
+fn page_size(ty: MemoryType) -> u64 {
+    let mut bytewise = MemoryType::builder();
+    bytewise.min(ty.minimum()).max(ty.maximum()).page_size_log2(0);
+    if bytewise.build().is_ok_and(|b| b == ty) { 1 } else { 65_536 }
 }
 
 /// The function exported under `name`; a wrong type is an error, absence is not.

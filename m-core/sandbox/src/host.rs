@@ -69,9 +69,7 @@ impl Services for Host {
             Effect::Log { level, text } => {
                 OwnedEffect::Log { level, text: String::from_utf8(copy(text.as_bytes())?).unwrap_or_default() }
             }
-            Effect::Publish { topic, payload } => {
-                OwnedEffect::Publish { topic: name(topic)?, payload: copy(payload)? }
-            }
+            Effect::Publish { topic, payload } => OwnedEffect::Publish { topic: name(topic)?, payload: copy(payload)? },
             Effect::Wake { reason, payload } => OwnedEffect::Wake { reason: name(reason)?, payload: copy(payload)? },
         };
         if self.effects.len() >= EFFECTS_PER_EVENT_MAX

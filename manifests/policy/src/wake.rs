@@ -155,6 +155,9 @@ pub struct WakeLedger {
     unknown: u32,
 }
 
+// The firmware's memory budget counts on what the documentation says.
+const _: () = assert!(size_of::<WakeLedger>() < 5 * 1024);
+
 impl WakeLedger {
     /// A ledger with no past.
     pub fn new(policy: WakePolicy) -> Self {

@@ -132,6 +132,17 @@ fn a_clock_that_steps_back_opens_nothing() {
 }
 
 #[test]
+fn a_budget_beyond_what_the_ledger_remembers_counts_as_the_largest_and_none_as_never() {
+    let mut policy = WakePolicy::new();
+    policy.push(wake_rule("fault", 0, u8::MAX)).unwrap();
+    policy.push(wake_rule("battery", 0, 0)).unwrap();
+    let mut ledger = WakeLedger::new(policy);
+    let woken = (0..200).filter(|&now_us| ledger.request("fault", now_us) == WakeDecision::Wake).count();
+    assert_eq!(woken, usize::from(MAX_WAKES_PER_HOUR));
+    assert_eq!(ledger.request("battery", 0), WakeDecision::OverBudget);
+}
+
+#[test]
 fn a_policy_refuses_a_second_rule_for_a_reason_and_too_many_rules() {
     use coracle_policy::WakePolicyError::{DuplicateReason, TooManyRules};
 

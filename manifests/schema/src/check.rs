@@ -1,6 +1,8 @@
 //! What one part of a manifest says about another: placements that cannot be, references to nothing,
 //! expectations that cannot come true. Every value was already checked for itself.
 
+use std::collections::BTreeSet;
+
 use coracle_policy::{Core, MoveCondition, MoveRule, Name};
 use toml::de::DeTable;
 
@@ -35,16 +37,10 @@ struct Check<'c, 'i> {
 impl Check<'_, '_> {
     fn sensors(&mut self, container: &Container) {
         let name = &container.name;
-        for (index, sensor) in container.grants.sensors.iter().enumerate() {
-            let span = self.grant(name, "sensors", index);
-            let declared = &self.declared().sensors;
-            if !declared.contains(sensor.as_str()) {
-                let help = self.reference_help(
-                    sensor,
-                    declared,
-                    &format!("declare it with `[sensor.{sensor}]`, `rate_hz` and `block`"),
-                );
-                self.report(span, format!("there is no sensor `{sensor}`"), "not declared", help);
+        for sensor in &container.grants.sensors {
+            let span = self.at(name, &["grants", "sensors", sensor]);
+            if !self.declared().sensors.contains(sensor.as_str()) {
+                self.no_such_sensor(span, sensor);
                 continue;
             }
             let core = match container.placement {
@@ -65,11 +61,11 @@ impl Check<'_, '_> {
 
     fn subscriptions(&mut self, container: &Container) {
         let name = &container.name;
-        for (index, topic) in container.grants.subscribe.iter().enumerate() {
-            let span = self.grant(name, "subscribe", index);
+        for topic in &container.grants.subscribe {
+            let span = self.at(name, &["grants", "subscribe", topic]);
             let others = self.draft.containers.iter().filter(|other| other.name != *name);
             let publishers: Vec<&Container> = others.filter(|other| other.grants.publish.contains(topic)).collect();
-            if publishers.is_empty() && self.declared().grants_complete {
+            if publishers.is_empty() && self.declared().containers_complete {
                 let help = self.topic_help(topic);
                 self.report(span, format!("no other container publishes `{topic}`"), "never gets a message", help);
                 continue;
@@ -99,8 +95,8 @@ impl Check<'_, '_> {
 
     fn wake_grants(&mut self, container: &Container) {
         let name = &container.name;
-        for (index, reason) in container.grants.wake.iter().enumerate() {
-            let span = self.grant(name, "wake", index);
+        for reason in &container.grants.wake {
+            let span = self.at(name, &["grants", "wake", reason]);
             if container.placement == Placement::Fixed(Core::A) {
                 self.report_related(
                     span,
@@ -130,7 +126,9 @@ impl Check<'_, '_> {
 
     fn move_rules(&mut self, container: &Container) {
         let name = &container.name;
-        let Some(rules) = container.placement.moves() else {
+        // A rule that could not be read is not in the table: then positions there are not positions in the text.
+        let complete = self.declared().containers_complete;
+        let Some(rules) = container.placement.moves().filter(|_| complete) else {
             return;
         };
         for (index, rule) in rules.as_slice().iter().enumerate() {
@@ -147,7 +145,6 @@ impl Check<'_, '_> {
                 );
             }
             if let MoveCondition::Message { topic } = &rule.when
-                && self.declared().grants_complete
                 && !self.draft.containers.iter().any(|other| other.grants.publish.contains(topic))
             {
                 let help = self.topic_help(topic);
@@ -162,6 +159,9 @@ impl Check<'_, '_> {
     }
 
     fn wake_rules(&mut self) {
+        if !self.declared().reasons_complete {
+            return;
+        }
         for (index, rule) in self.draft.wake.as_slice().iter().enumerate() {
             let span = self.span(&["wake", &index.to_string(), "container"]);
             let name = &rule.container;
@@ -186,7 +186,7 @@ impl Check<'_, '_> {
     fn scenario(&mut self, scenario: &Scenario) {
         let expect = &scenario.expect;
         let sensors = self.declared().sensors.len();
-        if sensors != 1 {
+        if sensors != 1 && self.declared().names_complete {
             self.report(
                 self.span(&["scenario", "trace"]),
                 format!("a scenario replays its trace on one sensor, but the manifest declares {sensors}"),
@@ -204,11 +204,13 @@ impl Check<'_, '_> {
                 "remove `wake_after`, or expect a wake",
             );
         }
-        let wakes = expect.wakes.unwrap_or(0);
-        if wakes > 0 && self.declared().reasons_complete && self.draft.wake.as_slice().is_empty() {
+        if expect.wakes.is_some_and(|wakes| wakes > 0)
+            && self.declared().reasons_complete
+            && self.draft.wake.as_slice().is_empty()
+        {
             self.report(
                 self.span(&["scenario", "expect", "wakes"]),
-                format!("{wakes} wakes are expected, but no `[[wake]]` rule allows one"),
+                "a wake is expected, but no `[[wake]]` rule allows one".to_owned(),
                 "cannot happen",
                 "add a `[[wake]]` rule, or expect 0".to_owned(),
             );
@@ -219,7 +221,7 @@ impl Check<'_, '_> {
             .containers
             .iter()
             .any(|container| container.grants.publish.iter().any(|topic| topic == DIAGNOSIS_TOPIC));
-        if diagnosed && self.declared().grants_complete && !topic_published {
+        if diagnosed && self.declared().containers_complete && !topic_published {
             self.report(
                 self.span(&["scenario", "expect", "diagnosis"]),
                 format!("a diagnosis is expected, but no container publishes `{DIAGNOSIS_TOPIC}`"),
@@ -227,52 +229,64 @@ impl Check<'_, '_> {
                 format!("add `publish = [\"{DIAGNOSIS_TOPIC}\"]` to the grants of the container that diagnoses"),
             );
         }
+        for container in self.draft.containers.iter().filter(|container| may_move(container)) {
+            let queue = container.limits.queue_events;
+            if scenario.queued_at_move > queue {
+                self.report(
+                    self.span(&["scenario", "queued_at_move"]),
+                    format!("the queue of `{}` cannot hold {} events", container.name, scenario.queued_at_move),
+                    "more than the queue",
+                    format!("choose at most {queue}, or raise `queue` in its limits"),
+                );
+            }
+        }
         for (name, count) in &expect.moves {
             let span = self.span(&["scenario", "expect", "moves", name]);
-            self.expected_moves(name, *count, scenario.queued_at_move, span);
+            self.expected_moves(name, *count, span);
         }
-        for (index, name) in expect.lossless.iter().enumerate() {
+        for name in &expect.lossless {
             if !self.declared().containers.contains(name.as_str()) {
-                let span = self.span(&["scenario", "expect", "lossless", &index.to_string()]);
+                let span = self.span(&["scenario", "expect", "lossless", name]);
                 self.no_such_container(span, name);
             }
         }
     }
 
-    fn expected_moves(&mut self, name: &Name, count: u32, queued_at_move: u16, span: Span) {
+    fn expected_moves(&mut self, name: &Name, count: u32, span: Span) {
         if !self.declared().containers.contains(name.as_str()) {
             self.no_such_container(span, name);
             return;
         }
-        let found = self.draft.containers.iter().find(|container| container.name == *name);
-        let Some(container) = found.filter(|_| count > 0) else {
-            return;
-        };
-        if container.placement.moves().is_none_or(|rules| rules.as_slice().is_empty()) {
+        let container = self.draft.containers.iter().find(|container| container.name == *name);
+        if container.is_some_and(|container| !may_move(container)) && count > 0 && self.declared().containers_complete {
             self.report(
                 span,
                 format!("`{name}` is expected to move, but has no move rules"),
                 "cannot happen",
                 format!("give it `core = \"any\"` and `[[container.{name}.move]]` rules, or expect 0"),
             );
-        } else if queued_at_move > container.limits.queue_events {
-            self.report(
-                self.span(&["scenario", "queued_at_move"]),
-                format!("the queue of `{name}` cannot hold {queued_at_move} events"),
-                "more than the queue",
-                format!("choose at most {}, or raise `queue` in its limits", container.limits.queue_events),
-            );
         }
     }
 
+    fn no_such_sensor(&mut self, span: Span, name: &Name) {
+        let otherwise = format!("declare it with `[sensor.{name}]`, `rate_hz` and `block`");
+        self.no_such("sensor", &self.draft.declared.sensors, span, name, otherwise);
+    }
+
     fn no_such_container(&mut self, span: Span, name: &Name) {
-        let declared = &self.declared().containers;
-        let help = self.reference_help(
-            name,
-            declared,
-            &format!("the containers are {}", list(declared.iter().map(String::as_str))),
-        );
-        self.report(span, format!("there is no container `{name}`"), "not declared", help);
+        let declared = &self.draft.declared.containers;
+        let otherwise = format!("the containers are {}", list(declared.iter().map(String::as_str)));
+        self.no_such("container", declared, span, name, otherwise);
+    }
+
+    fn no_such(&mut self, noun: &str, declared: &BTreeSet<String>, span: Span, name: &Name, otherwise: String) {
+        if self.declared().names_complete {
+            let help = match closest(name, declared.iter().map(String::as_str)) {
+                Some(similar) => format!("did you mean `{similar}`?"),
+                None => otherwise,
+            };
+            self.report(span, format!("there is no {noun} `{name}`"), "not declared", help);
+        }
     }
 
     fn topic_help(&self, topic: &str) -> String {
@@ -284,24 +298,8 @@ impl Check<'_, '_> {
         }
     }
 
-    fn reference_help<'d>(
-        &self,
-        name: &str,
-        declared: impl IntoIterator<Item = &'d String>,
-        otherwise: &str,
-    ) -> String {
-        match closest(name, declared.into_iter().map(String::as_str)) {
-            Some(similar) => format!("did you mean `{similar}`?"),
-            None => otherwise.to_owned(),
-        }
-    }
-
-    fn declared(&self) -> &'_ Declared {
+    fn declared(&self) -> &Declared {
         &self.draft.declared
-    }
-
-    fn grant(&self, container: &str, list: &str, index: usize) -> Span {
-        self.at(container, &["grants", list, &index.to_string()])
     }
 
     fn at(&self, container: &str, path: &[&str]) -> Span {
@@ -329,6 +327,11 @@ impl Check<'_, '_> {
         let diagnostic = Diagnostic::at(span, title, help).label(label);
         self.errors.push(diagnostic.related(related, related_label));
     }
+}
+
+/// Whether the container has rules that move it.
+fn may_move(container: &Container) -> bool {
+    container.placement.moves().is_some_and(|rules| !rules.as_slice().is_empty())
 }
 
 /// Whether the second rule can never be the one that decides: same core, same kind of condition. Rules for

@@ -113,24 +113,22 @@ impl ManifestErrors {
 
     fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {
         let text = self.document.text.as_str();
+        // The renderer shows control characters of titles and quoted lines as pictures. It prints those of paths,
+        // labels and messages (0.12.17), so that a file's name could steer the terminal.
         let path = normalize_untrusted_str(&self.document.origin.display().to_string());
-        let title = Level::ERROR.primary_title(normalize_untrusted_str(&diagnostic.title));
-        let group = match &diagnostic.span {
+        let help = Level::HELP.message(normalize_untrusted_str(&diagnostic.help));
+        let title = Level::ERROR.primary_title(&diagnostic.title);
+        let Some(span) = diagnostic.span.as_ref().filter(|_| !text.is_empty()) else {
             // An empty text has no line to quote.
-            Some(span) if !text.is_empty() => {
-                let label = normalize_untrusted_str(&diagnostic.label);
-                let primary = AnnotationKind::Primary.span(clamp(text, span));
-                let primary = if label.is_empty() { primary } else { primary.label(label) };
-                let related = diagnostic.related.as_ref().map(|(span, label)| {
-                    let label = normalize_untrusted_str(label);
-                    AnnotationKind::Context.span(clamp(text, span)).label(label)
-                });
-                let snippet = Snippet::source(text).path(path).annotation(primary);
-                title.element(snippet.annotations(related))
-            }
-            _ => title.element(Origin::path(path)),
+            return title.element(Origin::path(path)).element(help);
         };
-        group.element(Level::HELP.message(normalize_untrusted_str(&diagnostic.help)))
+        let label = Some(normalize_untrusted_str(&diagnostic.label)).filter(|label| !label.is_empty());
+        let primary = AnnotationKind::Primary.span(clamp(text, span)).label(label);
+        let related = diagnostic.related.as_ref().map(|(span, label)| {
+            let label = normalize_untrusted_str(label);
+            AnnotationKind::Context.span(clamp(text, span)).label(label)
+        });
+        title.element(Snippet::source(text).path(path).annotation(primary).annotations(related)).element(help)
     }
 }
 

@@ -74,8 +74,8 @@ impl Manifest {
 
     /// Where a part of a container stands in the text, for errors that show only later.
     ///
-    /// `key_path` goes down from the container's table, such as `["grants", "wake"]`; an index (`"0"`) names an
-    /// element of a list. If the end of the path is not there, the nearest table above it is returned: the place
+    /// `key_path` goes down from the container's table, such as `["grants", "wake"]`; an element of a list is named
+    /// by its text or its index. If the end of the path is not there, the nearest table above it is returned: the place
     /// where the missing line belongs. `None` if there is no such container.
     pub fn locate(&self, container: &str, key_path: &[&str]) -> Option<Span> {
         let mut path = vec!["container", container];

@@ -24,7 +24,7 @@ pub(crate) enum Files<'d> {
 }
 
 pub(crate) fn load(path: &Path, modules_dir: Option<&Path>) -> Result<Manifest, ManifestErrors> {
-    let text = read_file(path).map_err(|error| ManifestErrors::new(Document::new(path, ""), vec![error]))?;
+    let text = read_file(path)?;
     parse(Document::new(path, text), Files::MustExist(modules_dir))
 }
 
@@ -59,38 +59,44 @@ pub(crate) fn parse(document: Document, files: Files<'_>) -> Result<Manifest, Ma
 }
 
 fn syntax_error(error: &toml::de::Error) -> Diagnostic {
+    // The parser has no codes for its errors. If it words this one differently some day, only the help is less apt.
+    let help = match error.message() {
+        "duplicate key" => "a table or key can appear only once: give one of the two another name, or remove it",
+        _ => "a line is `key = value`, `[table]` or `# comment`; text values stand in double quotes",
+    };
     Diagnostic {
         span: error.span(),
-        ..Diagnostic::nowhere(
-            format!("this is not valid TOML: {}", error.message()),
-            "a line is `key = value`, `[table]` or `# comment`; text values stand in double quotes",
-        )
+        ..Diagnostic::nowhere(format!("this is not valid TOML: {}", error.message()), help)
     }
 }
 
-fn read_file(path: &Path) -> Result<String, Diagnostic> {
+fn read_file(path: &Path) -> Result<String, ManifestErrors> {
+    let refuse = |title: String, help: &str| {
+        ManifestErrors::new(Document::new(path, ""), vec![Diagnostic::nowhere(title, help)])
+    };
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(length) if length as u64 > MAX_MANIFEST_BYTES => Err(Diagnostic::nowhere(
-            format!("the file is larger than {MAX_MANIFEST_BYTES} bytes"),
-            "give the path of a manifest, a TOML file; modules and traces are files of their own",
-        )),
-        Ok(_) => String::from_utf8(bytes).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            Diagnostic::nowhere(
-                format!("the file is not text: byte {valid} is not UTF-8"),
-                "give the path of a manifest, a TOML file saved as UTF-8",
-            )
-        }),
-        Err(error) => Err(Diagnostic::nowhere(
-            format!("cannot read the manifest: {error}"),
-            match error.kind() {
+    let length = File::open(path).and_then(|file| file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut bytes)).map_err(
+        |error| {
+            let help = match error.kind() {
                 io::ErrorKind::NotFound => "check the path; it is relative to the working directory",
                 _ => "give the path of a manifest that this user may read",
-            },
-        )),
+            };
+            refuse(format!("cannot read the manifest: {error}"), help)
+        },
+    )?;
+    if length as u64 > MAX_MANIFEST_BYTES {
+        return Err(refuse(
+            format!("the file is larger than {MAX_MANIFEST_BYTES} bytes"),
+            "give the path of a manifest, a TOML file; modules and traces are files of their own",
+        ));
     }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        refuse(
+            format!("the file is not text: byte {valid} is not UTF-8"),
+            "give the path of a manifest, a TOML file saved as UTF-8",
+        )
+    })
 }
 
 /// Looks up every file that the draft names, and points modules to where they were found.

@@ -13,8 +13,8 @@ pub(crate) struct Found {
     pub(crate) span: Span,
 }
 
-/// Follows `path` from the root; a step is a key, or the index of a list's element. `None` if not even the first
-/// step exists.
+/// Follows `path` from the root; a step is a key, or for an element of a list its text or else its index. `None`
+/// if not even the first step exists.
 pub(crate) fn nearest(root: &DeTable<'_>, path: &[&str]) -> Option<Found> {
     let (first, rest) = path.split_first()?;
     let (key, mut value) = root.get_key_value(*first)?;
@@ -24,7 +24,9 @@ pub(crate) fn nearest(root: &DeTable<'_>, path: &[&str]) -> Option<Found> {
         let next: Option<(Span, &Value<'_>)> = match value.get_ref() {
             DeValue::Table(entries) => entries.get_key_value(*step).map(|(key, value)| (key.span(), value)),
             DeValue::Array(items) => {
-                step.parse().ok().and_then(|index: usize| items.get(index)).map(|item| (item.span(), item))
+                let named = items.iter().find(|item| item.get_ref().as_str() == Some(step));
+                let indexed = || items.get(step.parse::<usize>().ok()?);
+                named.or_else(indexed).map(|item| (item.span(), item))
             }
             _ => None,
         };

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use coracle_policy::{MAX_NAME_BYTES, Name};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::units::{parse_duration, parse_size, size_text};
+use crate::units::{duration_text, parse_duration, parse_size, size_text};
 
 pub(crate) type Value<'i> = Spanned<DeValue<'i>>;
 pub(crate) type Errors = Vec<Diagnostic>;
@@ -146,20 +146,21 @@ pub(crate) fn text<'t>(value: &'t Value<'_>, field: Field, errors: &mut Errors) 
 }
 
 pub(crate) fn integer(value: &Value<'_>, field: Field, range: RangeInclusive<u64>, errors: &mut Errors) -> Option<u64> {
-    let DeValue::Integer(integer) = value.get_ref() else {
+    let DeValue::Integer(number) = value.get_ref() else {
         return wrong_type(value, field, "an integer", errors);
     };
-    let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let number = unsigned(number);
     in_range(value, field, number, range, |number| number.to_string(), errors)
 }
 
 /// A number of bytes, as an integer or with a unit.
 pub(crate) fn size(value: &Value<'_>, field: Field, range: RangeInclusive<u64>, errors: &mut Errors) -> Option<u64> {
-    let DeValue::String(text) = value.get_ref() else {
-        if value.get_ref().is_integer() {
-            return integer(value, field, range, errors);
+    let text = match value.get_ref() {
+        DeValue::Integer(number) => {
+            return in_range(value, field, unsigned(number), range, size_text, errors);
         }
-        return wrong_type(value, field, "a size", errors);
+        DeValue::String(text) => text,
+        _ => return wrong_type(value, field, "a size", errors),
     };
     match parse_size(text) {
         Some(bytes) => in_range(value, field, Some(bytes), range, size_text, errors),
@@ -189,7 +190,7 @@ pub(crate) fn duration(value: &Value<'_>, field: Field, max: Duration, errors: &
             Diagnostic::at(
                 value.span(),
                 format!("`{}` is out of range", field.key),
-                format!("the most is {} s", max.as_secs()),
+                format!("the most is {}", duration_text(max)),
             )
             .label("too long"),
         ),
@@ -315,12 +316,23 @@ pub(crate) fn tables<'t, 'i>(
 }
 
 pub(crate) fn wrong_type<T>(value: &Value<'_>, field: Field, expected: &str, errors: &mut Errors) -> Option<T> {
+    wrong_type_of(field.key, value, field, expected, errors)
+}
+
+/// As [`wrong_type`], for a value whose key the author chose.
+pub(crate) fn wrong_type_of<T>(
+    key: &str,
+    value: &Value<'_>,
+    field: Field,
+    expected: &str,
+    errors: &mut Errors,
+) -> Option<T> {
     let found = value.get_ref().type_str();
     report(
         errors,
         Diagnostic::at(
             value.span(),
-            format!("`{}` must be {expected}, not {}", field.key, with_article(found)),
+            format!("{} must be {expected}, not {}", quote(key), with_article(found)),
             format!("write it as in `{}`", field.example),
         )
         .label(format!("expected {expected}")),
@@ -378,6 +390,10 @@ fn edit_distance(from: &str, to: &str) -> usize {
         row = next;
     }
     row.last().copied().unwrap_or_default()
+}
+
+fn unsigned(integer: &DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 fn in_range(

@@ -17,7 +17,7 @@ use crate::limits::{
     MAX_GRANTS, MAX_MEMORY_BYTES, MAX_QUEUE_EVENTS, MAX_SENSOR_RATE_HZ, MAX_SENSORS, MAX_WAKE_AFTER,
 };
 use crate::read::{
-    self, Errors, Field, NameKind, Table, Value, check_name, entries_in_order, quote, report, wrong_type,
+    self, Errors, Field, NameKind, Table, Value, check_name, entries_in_order, quote, report, wrong_type, wrong_type_of,
 };
 use crate::types::{Container, Diagnosis, Expect, Grants, Limits, Placement, Scenario, Sensor};
 
@@ -88,8 +88,10 @@ pub(crate) struct Draft {
 pub(crate) struct Declared {
     pub(crate) containers: BTreeSet<String>,
     pub(crate) sensors: BTreeSet<String>,
-    /// Whether every list of grants could be read: only then is it known that nobody publishes a topic.
-    pub(crate) grants_complete: bool,
+    /// Whether all names are in these sets: only then is a name that is not there an error.
+    pub(crate) names_complete: bool,
+    /// Whether every container could be read: only then is it known that nobody publishes a topic.
+    pub(crate) containers_complete: bool,
     /// Whether every wake rule could be read: only then is it known that a reason has none.
     pub(crate) reasons_complete: bool,
 }
@@ -98,83 +100,97 @@ pub(crate) struct Declared {
 pub(crate) fn read(root: &DeTable<'_>, directory: &Path, errors: &mut Errors) -> Draft {
     let mut draft = Draft::default();
     let mut table = Table::new("the manifest", 0..0, root);
-    if let Some(version) = table.required(VERSION, errors) {
-        read_version(version, errors);
+    if let Some(version) = table.required(VERSION, errors)
+        && !is_known_version(version, errors)
+    {
+        // What else looks wrong may be right in the version that the author had in mind.
+        return draft;
     }
     if let Some(value) = table.required(NAME, errors) {
         draft.name = read::name(value, NAME, NameKind::Manifest, errors).unwrap_or_default();
     }
 
-    let before_containers = errors.len();
-    if let Some(value) = table.required(CONTAINER, errors)
-        && let Some(entries) = named_tables(value, CONTAINER, MAX_CONTAINERS, errors)
-    {
-        for (key, value) in entries {
-            draft.declared.containers.insert(key.to_owned());
-            let container = read_container(key, value, directory, errors);
-            draft.containers.extend(container);
-        }
-    }
-    draft.declared.grants_complete = errors.len() == before_containers;
+    let before_names = errors.len();
+    let containers = table
+        .required(CONTAINER, errors)
+        .map(|value| named_tables(value, CONTAINER, NameKind::Container, MAX_CONTAINERS, errors))
+        .unwrap_or_default();
+    let sensors = table
+        .optional(SENSOR)
+        .map(|value| named_tables(value, SENSOR, NameKind::Sensor, MAX_SENSORS, errors))
+        .unwrap_or_default();
+    let names_read = errors.len() == before_names;
 
-    if let Some(value) = table.optional(SENSOR)
-        && let Some(entries) = named_tables(value, SENSOR, MAX_SENSORS, errors)
-    {
-        for (key, value) in entries {
-            draft.declared.sensors.insert(key.to_owned());
-            draft.sensors.extend(read_sensor(key, value, errors));
-        }
+    let before_containers = errors.len();
+    for (key, value) in containers {
+        draft.declared.containers.insert(key.to_owned());
+        draft.containers.extend(read_container(key, value, directory, errors));
+    }
+    let containers_read = names_read && errors.len() == before_containers;
+    for (key, value) in sensors {
+        draft.declared.sensors.insert(key.to_owned());
+        draft.sensors.extend(read_sensor(key, value, errors));
     }
 
     let before_wake_rules = errors.len();
     if let Some(value) = table.optional(WAKE_RULES) {
         draft.wake = read_wake_rules(value, errors);
     }
-    draft.declared.reasons_complete = errors.len() == before_wake_rules;
+    let reasons_read = errors.len() == before_wake_rules;
 
     if let Some(value) = table.optional(SCENARIO) {
         draft.scenario = read_scenario(value, directory, errors);
     }
+
+    let before_unknown = errors.len();
     table.deny_unknown(errors);
+    // `[[wakes]]` was meant to be `[[wake]]`: then its rules are not missing.
+    let all_known = errors.len() == before_unknown;
+    draft.declared.names_complete = all_known && names_read;
+    draft.declared.containers_complete = all_known && containers_read;
+    draft.declared.reasons_complete = all_known && reasons_read;
     draft
 }
 
-fn read_version(value: &Value<'_>, errors: &mut Errors) {
+fn is_known_version(value: &Value<'_>, errors: &mut Errors) -> bool {
     let version = read::integer(value, VERSION, 0..=u64::from(u32::MAX), errors);
     if let Some(version) = version.filter(|version| *version != MANIFEST_VERSION) {
+        let help = format!("write `{}`, or use the release that the manifest was written for", VERSION.example);
         errors.push(
-            Diagnostic::at(
-                value.span(),
-                format!("manifest version {version} is not known"),
-                format!("this release reads version {MANIFEST_VERSION}: write `{}` or use the release that the manifest was written for", VERSION.example),
-            )
-            .label("unknown version"),
+            Diagnostic::at(value.span(), format!("this release cannot read manifest version {version}"), help)
+                .label(format!("only version {MANIFEST_VERSION} is known")),
         );
     }
+    version == Some(MANIFEST_VERSION)
 }
 
-/// A table of named tables, at most `max`, in the order of the text. Names are checked by the caller's reader.
+/// A table of at least one and at most `max` named tables, in the order of the text.
 fn named_tables<'t, 'i>(
     value: &'t Value<'i>,
     field: Field,
+    kind: NameKind,
     max: usize,
     errors: &mut Errors,
-) -> Option<Vec<(&'t str, &'t Value<'i>)>> {
+) -> Vec<(&'t str, &'t Value<'i>)> {
     let DeValue::Table(entries) = value.get_ref() else {
-        return wrong_type(value, field, "a table of named tables", errors);
+        return wrong_type(value, field, "a table of named tables", errors).unwrap_or_default();
     };
+    if entries.is_empty() {
+        errors.push(Diagnostic::at(
+            value.span(),
+            format!("`{}` is empty", field.key),
+            format!("add one, starting with `{}`", field.example),
+        ));
+    }
     let mut named = Vec::new();
-    let kind = match field.key {
-        "sensor" => NameKind::Sensor,
-        _ => NameKind::Container,
-    };
     for (index, (key, value)) in entries_in_order(entries).into_iter().enumerate() {
         if index == max {
+            let nouns = format!("{}s", kind.noun());
             errors.push(
                 Diagnostic::at(
                     key.span(),
-                    format!("a manifest can have at most {max} {}s", kind.noun()),
-                    format!("split the manifest, or remove some {}s", kind.noun()),
+                    format!("a manifest can have at most {max} {nouns}"),
+                    format!("split the manifest, or remove some {nouns}"),
                 )
                 .label("one too many"),
             );
@@ -183,14 +199,7 @@ fn named_tables<'t, 'i>(
         check_name(key.get_ref(), key.span(), kind, errors);
         named.push((key.get_ref().as_ref(), value));
     }
-    if named.is_empty() {
-        errors.push(Diagnostic::at(
-            value.span(),
-            format!("`{}` is empty", field.key),
-            format!("add one, starting with `{}`", field.example),
-        ));
-    }
-    Some(named)
+    named
 }
 
 fn read_container(key: &str, value: &Value<'_>, directory: &Path, errors: &mut Errors) -> Option<Container> {
@@ -307,7 +316,7 @@ fn config_text(key: &str, value: &Value<'_>, errors: &mut Errors) -> Option<Stri
             float.as_str().parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number.to_string())
         }
         DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-            return wrong_type(value, CONFIG_VALUE, "a string, a number or a boolean", errors);
+            return wrong_type_of(key, value, CONFIG_VALUE, "a string, a number or a boolean", errors);
         }
     };
     match text {
@@ -359,8 +368,8 @@ fn read_placement(container: &str, table: &mut Table<'_, '_>, errors: &mut Error
                 errors.push(
                     Diagnostic::at(
                         value.span(),
-                        format!("`{container}` has a preferred core but can run on one core only"),
-                        format!("remove `prefer`, or write `core = \"any\"` to let it run on both cores"),
+                        format!("{} has a preferred core but can run on one core only", quote(container)),
+                        "remove `prefer`, or write `core = \"any\"` to let it run on both cores",
                     )
                     .label("nothing to prefer")
                     .related(core_span.clone(), format!("always on {core}")),
@@ -370,7 +379,7 @@ fn read_placement(container: &str, table: &mut Table<'_, '_>, errors: &mut Error
                 errors.push(
                     Diagnostic::at(
                         first_table_span(value),
-                        format!("`{container}` has move rules but can run on one core only"),
+                        format!("{} has move rules but can run on one core only", quote(container)),
                         "remove the move rules, or write `core = \"any\"` to let it run on both cores",
                     )
                     .label("cannot move")
@@ -401,7 +410,7 @@ fn read_moves(container: &str, value: &Value<'_>, errors: &mut Errors) -> MoveRu
             errors.push(
                 Diagnostic::at(
                     span,
-                    format!("`{container}` has more than {MAX_MOVE_RULES} move rules"),
+                    format!("{} has more than {MAX_MOVE_RULES} move rules", quote(container)),
                     format!("keep at most {MAX_MOVE_RULES}"),
                 )
                 .label("one too many"),

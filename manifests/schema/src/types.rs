@@ -24,6 +24,7 @@ pub struct Container {
 
 /// On which cores a container may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a manifest has few containers, and they are not moved around")]
 pub enum Placement {
     /// Only on this core.
     Fixed(Core),

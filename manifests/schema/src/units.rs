@@ -34,10 +34,19 @@ pub(crate) fn size_text(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     match bytes {
         0 => "0".to_owned(),
-        _ if bytes % MIB == 0 => format!("{}MiB", bytes / MIB),
-        _ if bytes % KIB == 0 => format!("{}KiB", bytes / KIB),
+        _ if bytes.is_multiple_of(MIB) => format!("{}MiB", bytes / MIB),
+        _ if bytes.is_multiple_of(KIB) => format!("{}KiB", bytes / KIB),
         _ => bytes.to_string(),
     }
+}
+
+/// A duration as a manifest would write it, in the largest unit that needs no fraction.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    let us = duration.as_micros();
+    let units = [(3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1_000, "ms")];
+    let unit = units.iter().find(|(us_per_unit, _)| us.is_multiple_of(*us_per_unit));
+    let (us_per_unit, name) = unit.unwrap_or(&(1, "us"));
+    format!("{}{name}", us / us_per_unit)
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
@@ -48,7 +57,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_duration, parse_size, size_text};
+    use super::{duration_text, parse_duration, parse_size, size_text};
     use std::time::Duration;
 
     #[test]
@@ -88,6 +97,10 @@ mod tests {
             ("2h", 7_200_000_000),
         ] {
             assert_eq!(parse_duration(text), Some(Duration::from_micros(us)), "{text}");
+        }
+        for us in [0, 7, 1_000, 90_000_000, 120_000_000, 7_200_000_000] {
+            let duration = Duration::from_micros(us);
+            assert_eq!(parse_duration(&duration_text(duration)), Some(duration));
         }
         for text in ["", "30", "s", "3 s", "3m", "1.5s", "-1s", "18446744073709551615h"] {
             assert_eq!(parse_duration(text), None, "{text}");

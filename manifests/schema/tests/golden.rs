@@ -40,10 +40,7 @@ fn every_error_reads_as_blessed() {
     let mut different = Vec::new();
     for input in &inputs {
         let actual = report(input);
-        assert!(
-            actual.starts_with("error: "),
-            "a golden input must be refused: {actual}"
-        );
+        assert!(actual.starts_with("error: "), "a golden input must be refused: {actual}");
         let expected_path = input.with_extension("err");
         if bless {
             fs::write(&expected_path, actual).unwrap();
@@ -51,17 +48,10 @@ fn every_error_reads_as_blessed() {
         }
         let expected = fs::read_to_string(&expected_path).unwrap_or_default();
         if actual != expected {
-            different.push(format!(
-                "--- {}\n{expected}+++ now\n{actual}",
-                expected_path.display()
-            ));
+            different.push(format!("--- {}\n{expected}+++ now\n{actual}", expected_path.display()));
         }
     }
-    assert!(
-        different.is_empty(),
-        "{}\nIf this is intended, run again with CORACLE_BLESS=1.",
-        different.join("\n")
-    );
+    assert!(different.is_empty(), "{}\nIf this is intended, run again with CORACLE_BLESS=1.", different.join("\n"));
     let blessed: BTreeSet<PathBuf> = inputs.iter().map(|path| path.with_extension("err")).collect();
     assert_eq!(files("err"), blessed, "an .err file without its .toml");
 }

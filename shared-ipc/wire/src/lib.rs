@@ -1,5 +1,242 @@
-//! (being written)
+//! The messages between the A-core and the M-core supervisor, the bodies of the link's Data frames. Pure types.
+//!
+//! Evolution rules: postcard is positional, so variants and fields are never removed, reordered or changed; new variants
+//! go at the end; a changed meaning is a new variant. What both sides speak is settled by the link's version range
+//! before any of this is read. The bytes of every message are pinned by `tests/golden`.
+//!
+//! Every descriptor ([`BulkRef`]) points into the *sender's* bulk area; the answer to the message gives the block back.
 #![no_std]
 #![forbid(unsafe_code)]
+
 mod spec;
+
+use coracle_bulk::BulkRef;
+use coracle_guest_abi::host::Name;
+use coracle_guest_abi::{GRANTS_MAX, MESSAGE_BYTES_MAX};
+use coracle_lifecycle::{ExitReason, State};
+use coracle_migrate::role::{MigrationId, RefuseReason, Step};
+use coracle_migrate::snapshot::DigestBytes;
+use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
+
 pub use spec::{ContainerSpec, Limits, MEMORY_BYTES_MAX, QUEUE_LEN_MAX, SPEC_BYTES_MAX};
+
+/// Longest explanation in a refusal, in bytes.
+pub const DETAIL_BYTES_MAX: usize = 96;
+/// Endpoint of the link on the M core, announced by name service. NXP's examples use the same.
+pub const M_ENDPOINT: u32 = 0x1e;
+/// Endpoint of the link on the A core: the first dynamic address of Linux.
+pub const A_ENDPOINT: u32 = 0x400;
+
+/// A-core power as M has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Power {
+    /// A runs; M may send anything.
+    Awake,
+    /// A sleeps: M is silent unless it has a reason to wake A.
+    Asleep,
+}
+
+/// Messages from A to M.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToM {
+    /// After the inventory of a new session: A has read the retained slots, M may use them anew.
+    Begin,
+    /// Hold this container. Answered by [`FromM::Deployed`] or [`FromM::DeployRefused`].
+    Deploy {
+        /// Comes back in the answer.
+        token: u16,
+        /// postcard of a [`ContainerSpec`].
+        spec: BulkRef,
+        /// The prepared module.
+        module: BulkRef,
+        /// State to start from; without it the container starts fresh.
+        snapshot: Option<BulkRef>,
+        /// Whether it runs on M. Otherwise it lives on A, and M keeps the module for when it comes.
+        live: bool,
+    },
+    /// A container of this name lives on A: deliver its topics and wakes there.
+    Remote {
+        /// Its name.
+        name: Name,
+        /// Topics it subscribes, in the order of its manifest.
+        subscribe: Vec<Name, GRANTS_MAX>,
+        /// Sequence number of the last event that is safe with it.
+        cursor: u64,
+    },
+    /// Forget a container, wherever it is.
+    Remove {
+        /// Its name.
+        name: Name,
+    },
+    /// When and for whom M may wake A.
+    WakeRule {
+        /// The rule. It replaces one of the same reason.
+        rule: coracle_policy::WakeRule,
+    },
+    /// Events up to `seq` were handled on A and are durable there.
+    Ack {
+        /// The container.
+        name: Name,
+        /// The last of them.
+        seq: u64,
+    },
+    /// A wakes or goes to sleep.
+    Power(Power),
+    /// Move this container to A: M becomes the source.
+    MoveOut {
+        /// The migration.
+        id: MigrationId,
+        /// The container.
+        name: Name,
+        /// Drill: start once that many events wait.
+        queued_min: u8,
+    },
+    /// A step of a migration.
+    Migrate {
+        /// The migration.
+        id: MigrationId,
+        /// The container.
+        name: Name,
+        /// The step.
+        step: Step<BulkRef>,
+    },
+    /// Lockstep with A, for scenarios in virtual time: while a wake or too many events are unacknowledged, M asks the
+    /// sensor for nothing, so that virtual time does not run ahead of A. A real sensor does not wait.
+    Lockstep(bool),
+    /// Send [`FromM::ContainerStats`] of every container, then [`FromM::Stats`].
+    Query,
+}
+
+/// Messages from M to A.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromM {
+    /// Part of the inventory at the start of a session: a container that M knows.
+    Holds {
+        /// Its name.
+        name: Name,
+        /// Its module.
+        image: DigestBytes,
+        /// Its state on M. [`State::Gone`]: it lives on A.
+        state: State,
+        /// As the target of a migration that is not committed yet: that migration.
+        in_doubt: Option<MigrationId>,
+        /// The last migration that M committed as its source.
+        committed: Option<MigrationId>,
+    },
+    /// End of the inventory.
+    InventoryEnd,
+    /// The container is there and runs.
+    Deployed {
+        /// From the request.
+        token: u16,
+    },
+    /// It is not, and why.
+    DeployRefused {
+        /// From the request.
+        token: u16,
+        /// What is wrong and what to do.
+        detail: String<DETAIL_BYTES_MAX>,
+    },
+    /// A message for a container on A. Kept by M until acknowledged.
+    Event {
+        /// The container.
+        name: Name,
+        /// Its position in the container's event stream.
+        seq: u64,
+        /// Index of the topic in its subscriptions.
+        source: u8,
+        /// Time of the event that caused it, in microseconds of the sensor's clock.
+        time_us: u64,
+        /// The payload.
+        payload: Vec<u8, MESSAGE_BYTES_MAX>,
+    },
+    /// M needs A. Kept by M until acknowledged; not sent twice in a session.
+    Wake {
+        /// Why.
+        reason: Name,
+        /// The container on A that gets the payload.
+        name: Name,
+        /// Position in that container's event stream.
+        seq: u64,
+        /// Time of the event that caused it, in microseconds of the sensor's clock.
+        time_us: u64,
+        /// The payload.
+        payload: BulkRef,
+    },
+    /// A confirmed being awake.
+    Woken {
+        /// Why it was woken.
+        reason: Name,
+        /// From the request to the confirmation, in microseconds of M's clock.
+        latency_us: u64,
+    },
+    /// A container ended.
+    Exited {
+        /// Its name.
+        name: Name,
+        /// Why.
+        reason: ExitReason,
+    },
+    /// A [`ToM::MoveOut`] did not start.
+    MoveRefused {
+        /// The migration.
+        id: MigrationId,
+        /// The container.
+        name: Name,
+        /// Why.
+        reason: RefuseReason,
+    },
+    /// A step of a migration.
+    Migrate {
+        /// The migration.
+        id: MigrationId,
+        /// The container.
+        name: Name,
+        /// The step.
+        step: Step<BulkRef>,
+    },
+    /// Numbers of one container on M.
+    ContainerStats {
+        /// Its name.
+        name: Name,
+        /// Its state on M.
+        state: State,
+        /// Linear memory in bytes.
+        memory: u32,
+        /// Fuel used on M.
+        fuel: u64,
+        /// Events handled since it was created.
+        handled: u64,
+        /// Events dropped because its queue was full.
+        dropped: u32,
+        /// Calls refused for want of a grant.
+        refused: u32,
+        /// Digest of its state, when it is live on M.
+        digest: Option<DigestBytes>,
+    },
+    /// Numbers of the M core.
+    Stats {
+        /// Time of the last sensor block, in microseconds of the sensor's clock.
+        time_us: u64,
+        /// Wakes requested, refused by debounce, refused by budget.
+        wakes: [u32; 3],
+        /// Sensor samples lost.
+        samples_dropped: u32,
+        /// Events that wait for A's acknowledgement.
+        unacknowledged: u16,
+    },
+}
+
+/// Encodes a message into `out`; `None` when it is too long for a link body, which no message of ours is.
+#[must_use]
+pub fn encode<'o>(message: &impl Serialize, out: &'o mut [u8]) -> Option<&'o [u8]> {
+    postcard::to_slice(message, out).ok().map(|used| &*used)
+}
+
+/// Decodes a message; trailing bytes are refused.
+#[must_use]
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(bytes).ok()?;
+    rest.is_empty().then_some(value)
+}

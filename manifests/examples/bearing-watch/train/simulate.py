@@ -2,10 +2,10 @@
 
 A defect is struck once per passing rolling element. The strikes are impulses on a fine time grid, with random slip
 between them and random strength, modulated by the load zone through which the defect travels. They excite a few
-damped structural resonances. Broad-band noise, shaft harmonics and narrow-band machine noise are added, and the sum
-is scaled and rounded to 16 bits. Nothing here is derived from a recording.
+damped structural resonances. Broad-band and coloured noise, shaft harmonics, tones and blows from elsewhere are
+added, and the sum is scaled and rounded to 16 bits. Nothing here is computed from a recording.
 
-It does not model: growing or extended spalls, misalignment, gears, changes of speed, or sensor clipping.
+It does not model growing or extended damage, gears, changes of speed, or several faults at once.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ WARM_UP = 1024
 # Ball counts decide who may be seen in training: no bearing of the hold-out has a count that training knows.
 TRAINING_BALLS = [7, 8, 10, 11, 13, 15, 16]
 HOLD_OUT_BALLS = [9, 12, 14]
+assert not set(TRAINING_BALLS) & set(HOLD_OUT_BALLS)
 
 # As in the crate: closer pairs cannot be told apart in one window.
 MIN_SEPARATION = 0.05
@@ -163,18 +164,29 @@ def machine_noise(rng, samples, shaft_hz):
     return noise + rng.uniform(0, 1.2) * tones
 
 
-def trace(rng, kind, bearing, shaft_hz, samples, fault_to_noise_db):
-    """Noise of RMS 1 plus the chosen fault, as floats."""
+def healthy(rng, shaft_hz, samples):
+    """A healthy machine, RMS 1."""
+    noise = machine_noise(rng, WARM_UP + samples, shaft_hz)[WARM_UP:]
+    return noise / noise.std()
+
+
+def fault(rng, kind, bearing, shaft_hz, samples, onset=0):
+    """The defect alone, RMS 1 from the sample `onset` on and silent before it."""
     rate = RATE_HZ * OVERSAMPLING
     total = WARM_UP + samples
-    noise = machine_noise(rng, total, shaft_hz)[WARM_UP:]
-    noise /= noise.std()
-    if kind == "normal":
-        return noise
     times, strengths = strikes(rng, kind, bearing, shaft_hz, total / RATE_HZ)
+    if onset > 0:
+        strengths = np.where(times >= (WARM_UP + onset) / RATE_HZ, strengths, 0)
     response = ringing(rng, total * OVERSAMPLING, rate)
-    fault = ring(times, strengths, response, total * OVERSAMPLING, rate)[WARM_UP:]
-    return noise + fault * 10 ** (fault_to_noise_db / 20) / fault.std()
+    signal = ring(times, strengths, response, total * OVERSAMPLING, rate)[WARM_UP:]
+    # The ideal filter rings ahead of the first strike; a sensor does not.
+    signal[:onset] = 0
+    return signal / signal[onset:].std()
+
+
+def decibels(db):
+    """Ratio of levels."""
+    return 10 ** (db / 20)
 
 
 def to_samples(signal):
@@ -186,12 +198,18 @@ def random_window(rng, label, ball_counts):
     kind = CLASSES[label]
     bearing = random_bearing(rng, ball_counts)
     shaft_hz = rng.uniform(20, 60)
-    # A fault that woke the A core has raised the level by 3 dB (fault as strong as the noise) or is impulsive.
-    window = trace(rng, kind, bearing, shaft_hz, WINDOW, rng.uniform(-5, 15))
-    if rng.random() < 0.1:
-        window = window + knocks(rng, rng.uniform(0, WINDOW / RATE_HZ, rng.integers(1, 3)))
-    if kind == "normal" and rng.random() < 0.25:
-        window = window + knocks(rng, foreign_knocks(rng, bearing, shaft_hz))
+    window = healthy(rng, shaft_hz, WINDOW)
+    if kind != "normal":
+        # A fault that woke the A core has raised the level by 3 dB (fault as strong as the noise) or is impulsive.
+        window = window + decibels(rng.uniform(-5, 15)) * fault(rng, kind, bearing, shaft_hz, WINDOW)
+    if kind == "normal":
+        if rng.random() < 0.25:
+            window = window + knocks(rng, foreign_knocks(rng, bearing, shaft_hz), rng.uniform(6, 22))
+        if rng.random() < 0.1:
+            window = window + knocks(rng, single_knocks(rng), rng.uniform(6, 40))
+    elif rng.random() < 0.1:
+        # A louder knock would hide the fault.
+        window = window + knocks(rng, single_knocks(rng), rng.uniform(6, 20))
     window = window * 10 ** rng.uniform(np.log10(30), np.log10(1500)) + rng.uniform(-200, 200)
     # The speed in the manifest is nominal.
     nominal_hz = np.clip(shaft_hz * (1 + rng.uniform(-0.005, 0.005)), 20, 60)
@@ -199,6 +217,11 @@ def random_window(rng, label, ball_counts):
         [nominal_hz, bearing.outer_race, bearing.inner_race, bearing.ball_spin, bearing.cage], dtype="<f4"
     )
     return head.tobytes() + to_samples(window).tobytes()
+
+
+def single_knocks(rng):
+    """Times of one or two blows, early enough to ring inside the window."""
+    return rng.uniform(0, 0.9 * WINDOW / RATE_HZ, rng.integers(1, 3))
 
 
 def foreign_knocks(rng, bearing, shaft_hz):
@@ -214,13 +237,13 @@ def foreign_knocks(rng, bearing, shaft_hz):
     return np.arange(rng.uniform(0, 1 / hz), WINDOW / RATE_HZ, 1 / hz)
 
 
-def knocks(rng, times):
-    """Blows from outside the bearing, through a structure of their own."""
+def knocks(rng, times, peak_db):
+    """Blows from outside the bearing, through a structure of their own, with their peak over the noise's RMS."""
     rate = RATE_HZ * OVERSAMPLING
     points = WINDOW * OVERSAMPLING
     strengths = 1 + 0.2 * rng.standard_normal(len(times))
     blows = ring(times, strengths, ringing(rng, points, rate), points, rate)
-    return blows / np.abs(blows).max() * 10 ** rng.uniform(0.3, 1.1)
+    return blows / np.abs(blows).max() * decibels(peak_db)
 
 
 def data_set(seed, count, ball_counts):

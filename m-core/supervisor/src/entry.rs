@@ -1,0 +1,180 @@
+//! One container as the M core knows it, whether it lives here or on A.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use coracle_guest_abi::EventKind;
+use coracle_lifecycle::{Change, State};
+use coracle_migrate::role::{MigrationId, Source, Target};
+use coracle_migrate::snapshot::EventHead;
+use coracle_sandbox::{Container, OwnedEvent, Usage};
+use coracle_wire::ContainerSpec;
+
+/// A copy restored from a migration, not live before its Commit.
+pub(crate) struct Prepared {
+    pub(crate) body: Box<Container>,
+    pub(crate) events: Vec<OwnedEvent>,
+    pub(crate) cursor: u64,
+}
+
+/// The open migration of a container, if any.
+#[derive(Debug)]
+pub(crate) enum Role {
+    None,
+    Source(Source),
+    Target(Target),
+}
+
+pub(crate) struct Entry {
+    pub(crate) spec: ContainerSpec,
+    /// The prepared module, kept while the container may come (back) to this core.
+    pub(crate) module: Vec<u8>,
+    pub(crate) state: State,
+    pub(crate) body: Option<Box<Container>>,
+    /// Undelivered events. Here: to handle. On A: not acknowledged yet. The event being handled stays at the front
+    /// until it is done, so that a checkpoint in between has it.
+    pub(crate) queue: VecDeque<OwnedEvent>,
+    /// Whether the front of the queue (or `init`) is being handled.
+    pub(crate) busy: bool,
+    pub(crate) initialised: bool,
+    /// Sequence number of the last event that was queued.
+    pub(crate) cursor: u64,
+    /// On A: sequence number of the last event sent in this session.
+    pub(crate) sent: u64,
+    /// The blocks of wake payloads that A has not acknowledged.
+    pub(crate) blocks: Vec<(u64, coracle_bulk::BulkRef)>,
+    /// Freeze at the next safe point.
+    pub(crate) freeze: bool,
+    pub(crate) role: Role,
+    pub(crate) prepared: Option<Prepared>,
+    /// The last migration that was committed here as the source, or as the target.
+    pub(crate) moved_out: Option<MigrationId>,
+    pub(crate) moved_in: Option<MigrationId>,
+    /// The cursor that went into the snapshot of the open migration.
+    pub(crate) captured: u64,
+    pub(crate) dropped: u32,
+    /// What earlier lives of it on this core used.
+    pub(crate) earlier: Usage,
+    /// The slots that have to be written at the next commit.
+    pub(crate) state_dirty: bool,
+    pub(crate) queue_dirty: bool,
+}
+
+impl Entry {
+    pub(crate) fn new(spec: ContainerSpec, module: Vec<u8>, state: State) -> Self {
+        Self {
+            spec,
+            module,
+            state,
+            body: None,
+            queue: VecDeque::new(),
+            busy: false,
+            initialised: false,
+            cursor: 0,
+            sent: 0,
+            blocks: Vec::new(),
+            freeze: false,
+            role: Role::None,
+            prepared: None,
+            moved_out: None,
+            moved_in: None,
+            captured: 0,
+            dropped: 0,
+            earlier: Usage::default(),
+            state_dirty: true,
+            queue_dirty: true,
+        }
+    }
+
+    /// Changes the state; a change that the machine does not have is ignored, which leaves the old state valid.
+    pub(crate) fn change(&mut self, change: Change) {
+        match self.state.next(change) {
+            Ok(state) => {
+                self.state = state;
+                self.state_dirty = true;
+            }
+            Err(_) => coracle_board_api::error!("{}: a state change was refused", self.spec.name.as_str()),
+        }
+    }
+
+    pub(crate) fn is_on_a(&self) -> bool {
+        self.state == State::Gone
+    }
+
+    /// Whether it has something to do here.
+    pub(crate) fn is_runnable(&self) -> bool {
+        match self.state {
+            State::Running => self.busy || !self.initialised || (!self.freeze && !self.queue.is_empty()),
+            _ => false,
+        }
+    }
+
+    /// Whether `more` events fit its queue.
+    pub(crate) fn has_room(&self, more: usize) -> bool {
+        self.queue.len() + more <= usize::from(self.spec.limits.queue)
+    }
+
+    /// Queues an event, or counts it as dropped.
+    pub(crate) fn push(&mut self, kind: EventKind, source: u8, time_us: u64, payload: Vec<u8>) {
+        if matches!(self.state, State::Exited(_)) {
+            return;
+        }
+        self.cursor += 1;
+        if self.has_room(1) {
+            self.queue.push_back(OwnedEvent { seq: self.cursor, kind, source, time_us, payload });
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+        self.queue_dirty = true;
+    }
+
+    /// A confirmed events up to `seq`.
+    pub(crate) fn acknowledge(&mut self, seq: u64) {
+        while self.queue.front().is_some_and(|e| e.seq <= seq) {
+            self.queue.pop_front();
+            self.queue_dirty = true;
+        }
+        self.sent = self.sent.max(seq);
+        self.cursor = self.cursor.max(seq);
+    }
+
+    /// The queue as a snapshot carries it.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = (EventHead, &[u8])> + Clone {
+        self.queue.iter().map(|e| {
+            let head = EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, time_us: e.time_us, len: 0 };
+            (head, e.payload.as_slice())
+        })
+    }
+
+    /// What it used on this core, over all its lives here.
+    pub(crate) fn usage(&self) -> Usage {
+        let now = self.body.as_ref().map(|b| b.usage()).unwrap_or_default();
+        Usage {
+            memory_bytes: now.memory_bytes,
+            fuel_total: self.earlier.fuel_total + now.fuel_total,
+            events: self.earlier.events + now.events,
+            refused_calls: self.earlier.refused_calls.saturating_add(now.refused_calls),
+        }
+    }
+
+    /// Drops the engine and keeps what it used.
+    pub(crate) fn drop_body(&mut self) {
+        self.earlier = Usage { memory_bytes: 0, ..self.usage() };
+        self.body = None;
+        self.busy = false;
+    }
+
+    /// The reverse of [`Entry::queued`], for events out of a checked snapshot. Unknown kinds are left out: this build
+    /// has no way to deliver them.
+    pub(crate) fn events_of(snapshot: &coracle_migrate::snapshot::Snapshot<'_>) -> Vec<OwnedEvent> {
+        snapshot
+            .events()
+            .filter_map(|(head, payload)| {
+                let kind = EventKind::from_u8(head.kind)?;
+                let (seq, source, time_us) = (head.seq, head.source, head.time_us);
+                Some(OwnedEvent { seq, kind, source, time_us, payload: payload.to_vec() })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,1006 @@
+//! The supervisor proper. See the crate documentation.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use coracle_board_api::sensor_wire::Block;
+use coracle_board_api::{Budget, error, info, warn};
+use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedWriter};
+use coracle_guest_abi::host::Name;
+use coracle_guest_abi::{BlockHeader, EFFECTS_PER_EVENT_MAX, EventKind};
+use coracle_lifecycle::{Change, ExitReason, State};
+use coracle_link::{Event, FRAME_BYTES_MAX, Frame, Responder, VERSIONS};
+use coracle_migrate::role::{MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction};
+use coracle_migrate::snapshot::{self, Head, HostState, SNAPSHOT_BYTES_MAX, Snapshot};
+use coracle_policy::{WakeDecision, WakeLedger, WakePolicy, WakeRule};
+use coracle_sandbox::{Container, OwnedEffect, OwnedEvent, Step};
+use coracle_shmem::Region;
+use coracle_wire::{ContainerSpec, DETAIL_BYTES_MAX, FromM, Limits, Power, QUEUE_LEN_MAX, SPEC_BYTES_MAX, ToM};
+
+use crate::entry::{Entry, Prepared, Role};
+use crate::retained::{CONTAINERS_MAX, RECORD_HEAD_BYTES, RecordKind};
+
+/// Fuel of one slice: how much of the core a container gets before another one may run.
+pub const SLICE_FUEL: u64 = 20_000;
+/// Longest that a move waits for its drill's events, in microseconds.
+const HOLD_US_MAX: u64 = 3_000_000;
+/// In lockstep: events that may be unacknowledged before the sensor is left alone.
+const LOCKSTEP_EVENTS_MAX: usize = 8;
+/// Room that the encoding of a snapshot needs beside memory and payloads, in bytes.
+const SNAPSHOT_OVERHEAD_BYTES: usize = 1024;
+
+/// The shared memory that the supervisor works with, beside the rings.
+#[derive(Debug, Clone, Copy)]
+pub struct Memories<'m> {
+    /// A writes, M reads.
+    pub bulk_to_m: Region<'m>,
+    /// M writes, A reads.
+    pub bulk_to_a: Region<'m>,
+    /// M's checkpoints.
+    pub retained: Region<'m>,
+}
+
+/// The state of the M core. See the crate documentation.
+pub struct Supervisor<'m> {
+    budget: Budget,
+    link: Responder,
+    bulk_in: BulkReader<'m>,
+    bulk_out: BulkWriter<'m>,
+    retained_area: Region<'m>,
+    retained: Option<RetainedWriter<'m>>,
+    /// Slot pair `i` belongs to entry `i`; a removed entry leaves a hole so that slots never change their owner.
+    entries: Vec<Option<Entry>>,
+    /// Whether A has taken stock in this session; before, nothing is delivered to it.
+    adopted: bool,
+    power: Power,
+    lockstep: bool,
+    ledger: WakeLedger,
+    /// The wake that A has not confirmed: reason and when it was asked for.
+    waking: Option<(Name, u64)>,
+    frames: VecDeque<Vec<u8>>,
+    next: usize,
+    time_us: u64,
+    trace_ended: bool,
+    samples_dropped: u32,
+}
+
+impl<'m> Supervisor<'m> {
+    /// A supervisor without containers. `boot_id` must differ between boots.
+    #[must_use]
+    pub fn new(memories: Memories<'m>, budget: Budget, boot_id: u32) -> Self {
+        Self {
+            budget,
+            link: Responder::new(boot_id, VERSIONS),
+            bulk_in: BulkReader::new(memories.bulk_to_m),
+            bulk_out: BulkWriter::new(memories.bulk_to_a, boot_id),
+            retained_area: memories.retained,
+            retained: None,
+            entries: Vec::new(),
+            adopted: false,
+            power: Power::Awake,
+            lockstep: false,
+            ledger: WakeLedger::default(),
+            waking: None,
+            frames: VecDeque::new(),
+            next: 0,
+            time_us: 0,
+            trace_ended: false,
+            samples_dropped: 0,
+        }
+    }
+
+    // ---- what the shell asks -------------------------------------------------------------------------------------
+
+    /// The next frame to send, if any.
+    pub fn take_frame(&mut self) -> Option<Vec<u8>> {
+        self.frames.pop_front()
+    }
+
+    /// Whether [`Supervisor::step`] has something to do.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.entries.iter().flatten().any(Entry::is_runnable)
+    }
+
+    /// When `step` has to be called at the latest, in microseconds, if nothing arrives before.
+    #[must_use]
+    pub fn deadline_us(&self) -> Option<u64> {
+        self.entries
+            .iter()
+            .flatten()
+            .filter_map(|e| match &e.role {
+                Role::Source(Source {
+                    phase: coracle_migrate::role::SourcePhase::Holding { deadline_us, .. }, ..
+                }) => Some(*deadline_us),
+                _ => None,
+            })
+            .min()
+    }
+
+    /// Whether another sensor block can be taken without losing anything that it causes.
+    #[must_use]
+    pub fn wants_block(&self) -> bool {
+        let mut sensing = false;
+        let mut unacknowledged = 0;
+        for entry in self.entries.iter().flatten() {
+            if !entry.spec.grants.sensors.is_empty() && entry.state == State::Running {
+                sensing = true;
+                // One in hand, one waiting: more would only be older when their turn comes.
+                if entry.queue.len() >= 2 {
+                    return false;
+                }
+            } else if !entry.spec.grants.subscribe.is_empty()
+                && matches!(entry.state, State::Running | State::Frozen | State::Gone)
+                && !entry.has_room(EFFECTS_PER_EVENT_MAX)
+            {
+                return false;
+            }
+            if entry.is_on_a() {
+                unacknowledged += entry.queue.len();
+                if self.lockstep && entry.queue.iter().any(|e| e.kind == EventKind::Wake) {
+                    return false;
+                }
+            }
+        }
+        sensing && !self.trace_ended && !(self.lockstep && unacknowledged > LOCKSTEP_EVENTS_MAX)
+    }
+
+    // ---- what comes in -------------------------------------------------------------------------------------------
+
+    /// The rings were taken away: the session is over, A may be dead.
+    pub fn rings_reset(&mut self) {
+        self.link.reset();
+        self.session_ended();
+    }
+
+    /// A frame of the link.
+    pub fn frame(&mut self, bytes: &[u8], now_us: u64) {
+        let (event, reply) = self.link.receive(bytes);
+        if let Some(reply) = reply {
+            self.send_frame(&reply);
+        }
+        match event {
+            Event::Nothing => {}
+            Event::Up { version, .. } => {
+                info!("session with A opened, version {}", version);
+                self.session_ended();
+                self.power = Power::Awake;
+                self.send_inventory();
+            }
+            Event::Down(_) => {
+                warn!("a message from A is missing: waiting for a new session");
+                self.session_ended();
+            }
+            Event::Refused { ours, theirs } => error!(
+                "A speaks versions {} to {}, this firmware {} to {}: update one of them",
+                theirs.min,
+                theirs.max,
+                ours.min,
+                ours.max
+            ),
+            Event::Message(body) => match coracle_wire::decode::<ToM>(body) {
+                Some(message) => self.message(message, now_us),
+                None => warn!("a message from A is malformed and was dropped"),
+            },
+        }
+    }
+
+    /// A block of the sensor.
+    pub fn sensor_block(&mut self, block: &Block) {
+        self.samples_dropped = block.dropped;
+        if block.end {
+            self.trace_ended = true;
+            info!("the sensor has nothing more to give");
+            return;
+        }
+        self.trace_ended = false;
+        self.time_us = block.timestamp_us;
+        let samples = block.samples();
+        let header = BlockHeader {
+            timestamp_us: block.timestamp_us,
+            sequence: block.sequence,
+            rate_hz: block.rate_hz,
+            dropped: block.dropped,
+            count: u32::try_from(samples.len()).unwrap_or(0),
+        };
+        let mut payload = Vec::with_capacity(BlockHeader::BYTES + 2 * samples.len());
+        payload.extend_from_slice(&header.to_bytes());
+        for sample in samples {
+            payload.extend_from_slice(&sample.to_le_bytes());
+        }
+        for entry in self.entries.iter_mut().flatten() {
+            // One sensor a board today; its name is checked when the container is admitted.
+            if entry.state == State::Running && !entry.spec.grants.sensors.is_empty() {
+                entry.push(EventKind::Sensor, 0, block.timestamp_us, payload.clone());
+                // The sensor's stream is not repeated after a reset, so a block that waits need not be committed.
+                entry.queue_dirty = false;
+            }
+        }
+    }
+
+    /// Does one bounded piece of work: what can be sent is sent, and at most one container runs for one slice.
+    pub fn step(&mut self, now_us: u64) {
+        self.deliver_to_a(now_us);
+        self.poll_moves(now_us);
+        let count = self.entries.len();
+        let Some(turn) = (0..count).map(|i| (self.next + i) % count.max(1)).find(|i| {
+            self.entries.get(*i).is_some_and(|e| e.as_ref().is_some_and(Entry::is_runnable))
+        }) else {
+            return;
+        };
+        self.next = turn + 1;
+        self.run_slice(turn);
+        self.poll_moves(now_us);
+        self.deliver_to_a(now_us);
+    }
+
+    // ---- running -------------------------------------------------------------------------------------------------
+
+    fn run_slice(&mut self, index: usize) {
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+        let Some(body) = entry.body.as_mut() else {
+            // Running without a body cannot be; end it rather than spin on it.
+            self.exit(index, ExitReason::StartFailed);
+            return;
+        };
+        if !entry.busy {
+            let event = if entry.initialised { entry.queue.front().cloned() } else { None };
+            body.begin(event);
+            entry.busy = true;
+        }
+        match body.run(SLICE_FUEL) {
+            Step::Pending => {}
+            Step::Exited(reason) => {
+                for effect in body.take_effects() {
+                    if let OwnedEffect::Log { level, text } = effect {
+                        guest_log(&entry.spec.name, level, &text);
+                    }
+                }
+                self.exit(index, reason);
+            }
+            Step::Done => {
+                let mut time_us = self.time_us;
+                let effects = body.take_effects();
+                entry.busy = false;
+                if entry.initialised {
+                    if let Some(event) = entry.queue.pop_front() {
+                        time_us = event.time_us;
+                    }
+                } else {
+                    entry.initialised = true;
+                }
+                (entry.state_dirty, entry.queue_dirty) = (true, true);
+                self.carry_out(index, effects, time_us);
+                self.commit();
+            }
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, effects: Vec<OwnedEffect>, time_us: u64) {
+        for effect in effects {
+            match effect {
+                OwnedEffect::Log { level, text } => {
+                    if let Some(Some(entry)) = self.entries.get(index) {
+                        guest_log(&entry.spec.name, level, &text);
+                    }
+                }
+                OwnedEffect::Publish { topic, payload } => {
+                    for entry in self.entries.iter_mut().flatten() {
+                        let position = entry.spec.grants.subscribe.iter().position(|t| *t == topic);
+                        if let Some(source) = position.and_then(|p| u8::try_from(p).ok()) {
+                            entry.push(EventKind::Message, source, time_us, payload.clone());
+                        }
+                    }
+                }
+                OwnedEffect::Wake { reason, payload } => self.wake(reason, time_us, payload),
+            }
+        }
+    }
+
+    fn wake(&mut self, reason: Name, time_us: u64, payload: Vec<u8>) {
+        match self.ledger.request(&reason, time_us) {
+            WakeDecision::Wake => {}
+            WakeDecision::Debounced => return info!("wake for {} held back by its debounce time", reason.as_str()),
+            WakeDecision::OverBudget => return warn!("wake for {} is over its budget", reason.as_str()),
+            WakeDecision::UnknownReason => return warn!("no wake rule for {}", reason.as_str()),
+        }
+        let container = self.ledger.policy().rule(&reason).map(|r| r.container.clone()).unwrap_or_default();
+        match self.find_mut(&container) {
+            Some((_, entry)) if entry.is_on_a() => {
+                info!("{} for {} at {} us", reason.as_str(), container.as_str(), time_us);
+                // The index of the reason among the sender's grants is of no use to the receiver: source 0.
+                entry.push(EventKind::Wake, 0, time_us, payload);
+            }
+            _ => warn!("wake for {}: {} is not on A", reason.as_str(), container.as_str()),
+        }
+    }
+
+    fn exit(&mut self, index: usize, reason: ExitReason) {
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+        warn!("{}: {}", entry.spec.name.as_str(), reason.as_str());
+        entry.change(Change::Exit(reason));
+        entry.drop_body();
+        entry.queue.clear();
+        entry.role = Role::None;
+        let message = FromM::Exited { name: entry.spec.name.clone(), reason };
+        self.send(&message);
+        self.commit();
+    }
+
+    // ---- towards A -----------------------------------------------------------------------------------------------
+
+    /// Sends what waits for containers on A, as far as the session and A's power allow.
+    fn deliver_to_a(&mut self, now_us: u64) {
+        if !self.adopted || !self.link.is_up() {
+            return;
+        }
+        for index in 0..self.entries.len() {
+            while let Some(message) = self.next_delivery(index, now_us) {
+                self.send(&message);
+            }
+        }
+    }
+
+    /// The next message for container `index` on A, marked as sent.
+    fn next_delivery(&mut self, index: usize, now_us: u64) -> Option<FromM> {
+        let entry = self.entries.get_mut(index)?.as_mut()?;
+        // While a move out is open the events belong to the snapshot or to this core.
+        if !entry.is_on_a() || !matches!(entry.role, Role::None) {
+            return None;
+        }
+        let event = entry.queue.iter().find(|e| e.seq > entry.sent)?;
+        let (seq, source, time_us, name) = (event.seq, event.source, event.time_us, entry.spec.name.clone());
+        let message = match event.kind {
+            EventKind::Wake => {
+                let reason = reason_for(self.ledger.policy(), &name);
+                let payload = self.bulk_out.put(&[&event.payload]).ok()?;
+                entry.blocks.push((seq, payload));
+                if self.power == Power::Asleep {
+                    self.waking = Some((reason.clone(), now_us));
+                } else {
+                    self.waking = None;
+                }
+                FromM::Wake { reason, name, seq, time_us, payload }
+            }
+            // Nothing but a wake disturbs a sleeping A; its events wait.
+            _ if self.power == Power::Asleep => return None,
+            _ => {
+                let payload = heapless::Vec::from_slice(&event.payload).ok()?;
+                FromM::Event { name, seq, source, time_us, payload }
+            }
+        };
+        entry.sent = seq;
+        Some(message)
+    }
+
+    fn send_inventory(&mut self) {
+        let mut messages = Vec::new();
+        for entry in self.entries.iter().flatten() {
+            let in_doubt = match &entry.role {
+                Role::Target(target) if entry.prepared.is_some() => Some(target.id),
+                _ => None,
+            };
+            messages.push(FromM::Holds {
+                name: entry.spec.name.clone(),
+                image: entry.spec.image,
+                state: entry.state,
+                in_doubt,
+                committed: entry.moved_out,
+            });
+        }
+        messages.push(FromM::InventoryEnd);
+        for message in messages {
+            self.send(&message);
+        }
+    }
+
+    fn send(&mut self, message: &FromM) {
+        let (mut body, mut frame) = ([0; FRAME_BYTES_MAX], [0; FRAME_BYTES_MAX]);
+        let Some(body) = coracle_wire::encode(message, &mut body) else { return };
+        if let Some(frame) = self.link.send(body, &mut frame) {
+            self.frames.push_back(frame.to_vec());
+        }
+    }
+
+    fn send_frame(&mut self, frame: &Frame<'_>) {
+        let mut out = [0; FRAME_BYTES_MAX];
+        if let Some(bytes) = coracle_link::encode(frame, &mut out) {
+            self.frames.push_back(bytes.to_vec());
+        }
+    }
+
+    /// The session is over: what was under way with A is void, what A had not confirmed will be sent again.
+    fn session_ended(&mut self) {
+        self.adopted = false;
+        self.frames.clear();
+        self.bulk_out.free_all();
+        self.waking = None;
+        // Until A says otherwise, assume that nobody there wants to be disturbed.
+        self.power = Power::Asleep;
+        for entry in self.entries.iter_mut().flatten() {
+            entry.sent = 0;
+            entry.blocks.clear();
+            match &mut entry.role {
+                Role::Source(source) => {
+                    if let SourceAction::Resume(_) = source.link_down() {
+                        resume(entry);
+                    }
+                }
+                Role::Target(target) => {
+                    if target.link_down() == TargetAction::Drop {
+                        (entry.role, entry.prepared) = (Role::None, None);
+                    }
+                }
+                Role::None => {}
+            }
+        }
+    }
+
+    // ---- messages ------------------------------------------------------------------------------------------------
+
+    fn message(&mut self, message: ToM, now_us: u64) {
+        match message {
+            ToM::Begin => self.begin(),
+            ToM::Deploy { token, spec, module, snapshot, live } => {
+                let answer = match self.deploy(&spec, &module, snapshot.as_ref(), live) {
+                    Ok(()) => FromM::Deployed { token },
+                    Err(detail) => {
+                        let mut text = heapless::String::new();
+                        for c in detail.chars() {
+                            if text.push(c).is_err() {
+                                break;
+                            }
+                        }
+                        FromM::DeployRefused { token, detail: text }
+                    }
+                };
+                self.send(&answer);
+            }
+            ToM::Remote { name, subscribe, cursor } => self.remote(name, subscribe, cursor),
+            ToM::Remove { name } => {
+                if let Some((index, entry)) = self.find_mut(&name) {
+                    info!("{} removed", entry.spec.name.as_str());
+                    if let Some(slot) = self.entries.get_mut(index) {
+                        *slot = None;
+                    }
+                    self.write_slot(2 * index, &RecordKind::Empty.to_bytes());
+                    self.write_slot(2 * index + 1, &RecordKind::Empty.to_bytes());
+                    self.commit();
+                }
+            }
+            ToM::WakeRule { rule } => self.wake_rule(rule),
+            ToM::Ack { name, seq } => {
+                if let Some((_, entry)) = self.find_mut(&name) {
+                    entry.acknowledge(seq);
+                    let (done, open) = entry.blocks.iter().copied().partition(|(at, _)| *at <= seq);
+                    entry.blocks = open;
+                    let done: Vec<(u64, BulkRef)> = done;
+                    for (_, block) in done {
+                        self.bulk_out.free(&block);
+                    }
+                }
+            }
+            ToM::Power(power) => {
+                self.power = power;
+                if let (Power::Awake, Some((reason, since_us))) = (power, self.waking.take()) {
+                    self.send(&FromM::Woken { reason, latency_us: now_us.saturating_sub(since_us) });
+                }
+            }
+            ToM::Lockstep(on) => self.lockstep = on,
+            ToM::MoveOut { id, name, queued_min } => self.move_out(id, name, queued_min, now_us),
+            ToM::Migrate { id, name, step } => self.migrate(id, name, step),
+            ToM::Query => self.send_stats(),
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.retained.is_none() {
+            match RetainedWriter::start(self.retained_area) {
+                Ok(writer) => self.retained = Some(writer),
+                Err(_) => error!("no retained memory: containers will not survive a reset of this core"),
+            }
+        }
+        self.adopted = true;
+        let mut again = Vec::new();
+        for entry in self.entries.iter().flatten() {
+            if let Role::Source(source) = &entry.role
+                && source.link_up() == SourceAction::SendCommit
+            {
+                again.push((source.id, entry.spec.name.clone()));
+            }
+        }
+        for (id, name) in again {
+            self.send(&FromM::Migrate { id, name, step: MoveStep::Commit });
+        }
+        self.commit();
+    }
+
+    fn wake_rule(&mut self, rule: WakeRule) {
+        let mut policy = WakePolicy::new();
+        for old in self.ledger.policy().as_slice().iter().filter(|r| r.reason != rule.reason) {
+            // Fits: it comes from a policy of the same capacity.
+            let _ = policy.push(old.clone());
+        }
+        if policy.push(rule).is_err() {
+            warn!("too many wake rules: the last one was dropped");
+        }
+        self.ledger.replace_policy(policy);
+    }
+
+    /// Reads a block of A's bulk area.
+    fn fetch(&self, block: &BulkRef, limit: usize) -> Result<Vec<u8>, &'static str> {
+        let len = self.bulk_in.check(block, limit).map_err(|_| "a bulk descriptor is outside its area or stale")?;
+        let mut bytes = vec![0; len];
+        self.bulk_in.get(block, &mut bytes).map_err(|_| "a bulk block changed while it was read")?;
+        Ok(bytes)
+    }
+
+    fn deploy(
+        &mut self,
+        spec: &BulkRef,
+        module: &BulkRef,
+        snapshot: Option<&BulkRef>,
+        live: bool,
+    ) -> Result<(), heapless::String<DETAIL_BYTES_MAX>> {
+        let spec = self.fetch(spec, SPEC_BYTES_MAX).map_err(detail)?;
+        let spec: ContainerSpec = coracle_wire::decode(&spec).ok_or_else(|| detail("the specification is malformed"))?;
+        let module = self.fetch(module, self.budget.module_bytes_max as usize).map_err(detail)?;
+        self.admit(&spec).map_err(detail)?;
+        let state = if live { State::Created } else { State::Gone };
+        let mut entry = Entry::new(spec, module, state);
+        if live {
+            let loaded = match snapshot {
+                Some(block) => {
+                    let bytes = self.fetch(block, SNAPSHOT_BYTES_MAX).map_err(detail)?;
+                    let state = Snapshot::decode(&bytes).map_err(|_| detail("the snapshot is damaged"))?;
+                    entry.cursor = state.head().host.cursor;
+                    entry.initialised = state.head().host.initialised;
+                    entry.queue = Entry::events_of(&state).into();
+                    Container::restore(&entry.module, &entry.spec, &state)
+                }
+                None => Container::load(&entry.module, &entry.spec),
+            };
+            entry.body = Some(Box::new(loaded.map_err(display)?));
+            entry.change(Change::Start);
+        }
+        let name = entry.spec.name.clone();
+        match self.entries.iter_mut().find(|e| e.as_ref().is_none_or(|e| e.spec.name == name)) {
+            Some(slot) => *slot = Some(entry),
+            None => self.entries.push(Some(entry)),
+        }
+        if live {
+            info!("{} runs", name.as_str());
+        }
+        self.commit();
+        Ok(())
+    }
+
+    /// Whether the core has room for a container; the refusal names the number that does not fit.
+    fn admit(&self, spec: &ContainerSpec) -> Result<(), &'static str> {
+        let others = || self.entries.iter().flatten().filter(|e| e.spec.name != spec.name);
+        if self.entries.iter().flatten().any(|e| e.spec.name == spec.name && e.state.is_live()) {
+            return Err("a container of that name runs on this core already");
+        }
+        if others().count() >= CONTAINERS_MAX.min(usize::from(self.budget.containers_max)) {
+            return Err("this core holds as many containers as its board allows (budget.containers_max)");
+        }
+        let memory: u64 = others().filter(|e| e.state.is_live()).map(|e| u64::from(e.spec.limits.memory)).sum();
+        if memory + u64::from(spec.limits.memory) > u64::from(self.budget.linear_memory_bytes_max) {
+            return Err("limits.memory is more than this core has left (budget.linear_memory_bytes_max)");
+        }
+        if spec.limits.queue == 0 || spec.limits.queue > QUEUE_LEN_MAX {
+            return Err("limits.queue is 0 or over its maximum");
+        }
+        Ok(())
+    }
+
+    fn remote(&mut self, name: Name, subscribe: heapless::Vec<Name, 8>, cursor: u64) {
+        if let Some((_, entry)) = self.find_mut(&name) {
+            if entry.is_on_a() {
+                entry.spec.grants.subscribe = subscribe;
+                entry.acknowledge(cursor);
+                entry.sent = cursor;
+            } else {
+                error!("{} runs here; A thinks that it has it", name.as_str());
+            }
+            return;
+        }
+        let spec = ContainerSpec {
+            name,
+            image: [0; 32],
+            portable: false,
+            limits: Limits { memory: 0, fuel_per_event: 0, queue: QUEUE_LEN_MAX },
+            grants: coracle_guest_abi::host::Grants { subscribe, ..Default::default() },
+        };
+        if self.entries.iter().flatten().count() >= CONTAINERS_MAX {
+            error!("{}: no slot left for its events", spec.name.as_str());
+            return;
+        }
+        let mut entry = Entry::new(spec, Vec::new(), State::Gone);
+        (entry.cursor, entry.sent) = (cursor, cursor);
+        match self.entries.iter_mut().find(|e| e.is_none()) {
+            Some(slot) => *slot = Some(entry),
+            None => self.entries.push(Some(entry)),
+        }
+    }
+
+    // ---- migration -----------------------------------------------------------------------------------------------
+
+    fn move_out(&mut self, id: MigrationId, name: Name, queued_min: u8, now_us: u64) {
+        let reason = match self.find_mut(&name) {
+            Some((_, entry)) if !matches!(entry.role, Role::None) || entry.freeze => RefuseReason::Busy,
+            Some((_, entry)) if entry.state == State::Running && entry.spec.portable => {
+                info!("{} stops for its move to A", name.as_str());
+                entry.freeze = true;
+                entry.role = Role::Source(Source::new(id, name, queued_min, now_us.saturating_add(HOLD_US_MAX)));
+                return;
+            }
+            _ => RefuseReason::NotHere,
+        };
+        self.send(&FromM::MoveRefused { id, name, reason });
+    }
+
+    /// Freezes what reached its safe point, and lets sources go on whose drill is over.
+    fn poll_moves(&mut self, now_us: u64) {
+        for index in 0..self.entries.len() {
+            let Some(Some(entry)) = self.entries.get_mut(index) else { continue };
+            if entry.freeze && !entry.busy && entry.initialised && entry.state == State::Running {
+                entry.change(Change::Freeze);
+                entry.freeze = false;
+                entry.state_dirty = false;
+            }
+            if entry.state != State::Frozen {
+                continue;
+            }
+            let queued = entry.queue.len();
+            let (image, memory) = (entry.spec.image, entry.spec.limits.memory);
+            if let Role::Source(source) = &mut entry.role
+                && source.poll(queued, now_us) == SourceAction::SendOffer
+            {
+                let (id, name) = (source.id, source.name.clone());
+                self.send(&FromM::Migrate { id, name, step: MoveStep::Offer { image, memory } });
+            }
+        }
+    }
+
+    fn migrate(&mut self, id: MigrationId, name: Name, step: MoveStep<BulkRef>) {
+        if let MoveStep::Offer { image, .. } = step {
+            let step = match self.accept(id, &name, image) {
+                Ok(()) => MoveStep::Accept,
+                Err(reason) => MoveStep::Refuse(reason),
+            };
+            self.send(&FromM::Migrate { id, name, step });
+            return;
+        }
+        let Some((index, entry)) = self.find_mut(&name) else { return };
+        match &mut entry.role {
+            Role::Source(source) if source.id == id => {
+                let action = source.answer(&step);
+                self.source_action(index, id, name, action);
+            }
+            Role::Target(target) if target.id == id => {
+                let action = target.told(&step);
+                self.target_action(index, id, name, action, &step);
+            }
+            // The Committed that answered this Commit was lost with its session.
+            _ if step == MoveStep::Commit && entry.moved_in == Some(id) => {
+                self.send(&FromM::Migrate { id, name, step: MoveStep::Committed });
+            }
+            _ => {}
+        }
+    }
+
+    fn source_action(&mut self, index: usize, id: MigrationId, name: Name, action: SourceAction) {
+        match action {
+            SourceAction::Nothing | SourceAction::SendOffer | SourceAction::SendCommit => {}
+            SourceAction::SendState => match self.capture_for_move(index) {
+                Some(bulk) => self.send(&FromM::Migrate { id, name, step: MoveStep::State { bulk } }),
+                None => {
+                    if let Some(Some(entry)) = self.entries.get_mut(index) {
+                        resume(entry);
+                    }
+                    self.send(&FromM::Migrate { id, name, step: MoveStep::Abort(RefuseReason::TooLarge) });
+                }
+            },
+            SourceAction::Commit => {
+                let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+                entry.change(Change::HandOver);
+                entry.drop_body();
+                entry.moved_out = Some(id);
+                // What travelled in the snapshot is A's now; what came later waits here for A.
+                entry.acknowledge(entry.captured);
+                (entry.state_dirty, entry.queue_dirty) = (true, true);
+                // The commit point: from here on A's copy is the live one, whatever happens to this core.
+                self.commit();
+                info!("{} moved to A", name.as_str());
+                self.send(&FromM::Migrate { id, name, step: MoveStep::Commit });
+            }
+            SourceAction::Release => {
+                let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+                entry.role = Role::None;
+                let blocks = core::mem::take(&mut entry.blocks);
+                for (_, block) in blocks {
+                    self.bulk_out.free(&block);
+                }
+            }
+            SourceAction::Resume(reason) => {
+                warn!("{} stays: {}", name.as_str(), reason.as_str());
+                let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+                resume(entry);
+                let blocks = core::mem::take(&mut entry.blocks);
+                for (_, block) in blocks {
+                    self.bulk_out.free(&block);
+                }
+            }
+        }
+    }
+
+    fn capture_for_move(&mut self, index: usize) -> Option<BulkRef> {
+        let entry = self.entries.get_mut(index)?.as_mut()?;
+        let payloads: usize = entry.queue.iter().map(|e| e.payload.len() + 32).sum();
+        let body = entry.body.as_mut()?;
+        body.host_mut().cursor = entry.cursor;
+        let mut out = vec![0; body.usage().memory_bytes + payloads + SNAPSHOT_OVERHEAD_BYTES];
+        let body = entry.body.as_ref()?;
+        let len = body.capture(entry.queued(), &mut out).ok()?;
+        let block = self.bulk_out.put(&[out.get(..len)?]).ok()?;
+        entry.captured = entry.cursor;
+        entry.blocks.push((u64::MAX, block));
+        Some(block)
+    }
+
+    fn accept(&mut self, id: MigrationId, name: &Name, image: [u8; 32]) -> Result<(), RefuseReason> {
+        let Some((_, entry)) = self.find_mut(name) else { return Err(RefuseReason::NoImage) };
+        if entry.spec.image != image || entry.module.is_empty() {
+            return Err(RefuseReason::NoImage);
+        }
+        if !entry.is_on_a() || !matches!(entry.role, Role::None) {
+            return Err(RefuseReason::Busy);
+        }
+        let spec = entry.spec.clone();
+        self.admit(&spec).map_err(|_| RefuseReason::NoMemory)?;
+        if let Some((_, entry)) = self.find_mut(name) {
+            entry.role = Role::Target(Target::new(id, name.clone()));
+        }
+        Ok(())
+    }
+
+    fn target_action(
+        &mut self,
+        index: usize,
+        id: MigrationId,
+        name: Name,
+        action: TargetAction,
+        step: &MoveStep<BulkRef>,
+    ) {
+        match (action, step) {
+            (TargetAction::Restore, MoveStep::State { bulk }) => {
+                let step = match self.restore_for_move(index, bulk) {
+                    Ok(()) => MoveStep::Ready,
+                    Err(reason) => {
+                        warn!("{} cannot come here: {}", name.as_str(), reason.as_str());
+                        if let Some(Some(entry)) = self.entries.get_mut(index) {
+                            entry.role = Role::None;
+                        }
+                        MoveStep::Refuse(reason)
+                    }
+                };
+                self.send(&FromM::Migrate { id, name, step });
+            }
+            (TargetAction::GoLive, _) => {
+                let Some(Some(entry)) = self.entries.get_mut(index) else { return };
+                let Some(prepared) = entry.prepared.take() else { return };
+                // Events that M kept for A and that the snapshot does not have yet come after those it has.
+                let later = entry.queue.drain(..).filter(|e| e.seq > prepared.cursor);
+                let queue: VecDeque<OwnedEvent> = prepared.events.into_iter().chain(later).collect();
+                entry.queue = queue;
+                entry.cursor = entry.cursor.max(prepared.cursor);
+                entry.initialised = prepared.body.host().initialised;
+                entry.body = Some(prepared.body);
+                entry.role = Role::None;
+                entry.moved_in = Some(id);
+                // A new copy begins its life here.
+                entry.state = State::Created;
+                entry.change(Change::Start);
+                (entry.state_dirty, entry.queue_dirty) = (true, true);
+                self.commit();
+                info!("{} came back from A", name.as_str());
+                self.send(&FromM::Migrate { id, name, step: MoveStep::Committed });
+            }
+            (TargetAction::Drop, _) => {
+                if let Some(Some(entry)) = self.entries.get_mut(index) {
+                    (entry.role, entry.prepared) = (Role::None, None);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn restore_for_move(&mut self, index: usize, bulk: &BulkRef) -> Result<(), RefuseReason> {
+        let bytes = self.fetch(bulk, SNAPSHOT_BYTES_MAX).map_err(|_| RefuseReason::BadState)?;
+        let state = Snapshot::decode(&bytes).map_err(|_| RefuseReason::BadState)?;
+        let Some(Some(entry)) = self.entries.get_mut(index) else { return Err(RefuseReason::NotHere) };
+        let body = Container::restore(&entry.module, &entry.spec, &state).map_err(|_| RefuseReason::BadState)?;
+        entry.prepared = Some(Prepared {
+            body: Box::new(body),
+            events: Entry::events_of(&state),
+            cursor: state.head().host.cursor,
+        });
+        if let Role::Target(target) = &mut entry.role {
+            target.restored();
+        }
+        Ok(())
+    }
+
+    // ---- checkpoints ---------------------------------------------------------------------------------------------
+
+    /// Writes what changed to the retained slots and makes it count, in one transaction.
+    fn commit(&mut self) {
+        if self.retained.is_none() {
+            return;
+        }
+        let mut any = false;
+        for index in 0..self.entries.len() {
+            let (state, queue) = match self.entries.get_mut(index) {
+                Some(Some(entry)) => {
+                    // A busy container is captured when its event is done.
+                    let state = !entry.busy && core::mem::take(&mut entry.state_dirty);
+                    (state, core::mem::take(&mut entry.queue_dirty))
+                }
+                _ => continue,
+            };
+            if state && let Some(record) = self.state_record(index) {
+                any |= self.write_slot(2 * index, &record);
+            }
+            if queue && let Some(record) = self.queue_record(index) {
+                any |= self.write_slot(2 * index + 1, &record);
+            }
+        }
+        if any && let Some(writer) = &mut self.retained {
+            let _ = writer.commit();
+        }
+    }
+
+    fn write_slot(&mut self, slot: usize, record: &[u8]) -> bool {
+        let Some(writer) = &mut self.retained else { return false };
+        let written = writer.write(slot, record).is_ok();
+        if !written {
+            warn!("a checkpoint of {} bytes does not fit its slot", record.len());
+        }
+        written
+    }
+
+    fn state_record(&mut self, index: usize) -> Option<Vec<u8>> {
+        let entry = self.entries.get_mut(index)?.as_mut()?;
+        let (kind, memory) = match (&entry.state, entry.body.as_ref()) {
+            (State::Running | State::Frozen, Some(body)) => (RecordKind::Live, body.usage().memory_bytes),
+            (State::Gone, _) => (RecordKind::Gone(entry.moved_out.unwrap_or(0)), 0),
+            _ => return Some(RecordKind::Empty.to_bytes().to_vec()),
+        };
+        let mut record = vec![0; RECORD_HEAD_BYTES + memory + SNAPSHOT_OVERHEAD_BYTES];
+        let (head, rest) = record.split_at_mut_checked(RECORD_HEAD_BYTES)?;
+        head.copy_from_slice(&kind.to_bytes());
+        let cursor = entry.cursor;
+        let len = match entry.body.as_mut().filter(|_| kind == RecordKind::Live) {
+            Some(body) => {
+                body.host_mut().cursor = cursor;
+                body.capture(core::iter::empty(), rest).ok()?
+            }
+            None => snapshot::encode(&empty_head(entry), core::iter::empty(), &[], rest).ok()?,
+        };
+        record.truncate(RECORD_HEAD_BYTES + len);
+        Some(record)
+    }
+
+    fn queue_record(&self, index: usize) -> Option<Vec<u8>> {
+        let entry = self.entries.get(index)?.as_ref()?;
+        // Sensor blocks are not kept: the sensor's stream is not repeated after a reset.
+        let events = entry.queued().filter(|(head, _)| head.kind != EventKind::Sensor as u8);
+        let payloads: usize = events.clone().map(|(_, p)| p.len() + 32).sum();
+        let mut record = vec![0; RECORD_HEAD_BYTES + payloads + SNAPSHOT_OVERHEAD_BYTES];
+        let (head, rest) = record.split_at_mut_checked(RECORD_HEAD_BYTES)?;
+        head.copy_from_slice(&RecordKind::Queue.to_bytes());
+        let len = snapshot::encode(&empty_head(entry), events, &[], rest).ok()?;
+        record.truncate(RECORD_HEAD_BYTES + len);
+        Some(record)
+    }
+
+    // ---- numbers -------------------------------------------------------------------------------------------------
+
+    fn send_stats(&mut self) {
+        let mut messages = Vec::new();
+        let mut unacknowledged = 0;
+        for entry in self.entries.iter().flatten() {
+            if entry.is_on_a() {
+                unacknowledged += entry.queue.len();
+            }
+            let usage = entry.usage();
+            let idle = entry.body.as_ref().filter(|b| b.is_idle());
+            messages.push(FromM::ContainerStats {
+                name: entry.spec.name.clone(),
+                state: entry.state,
+                memory: u32::try_from(usage.memory_bytes).unwrap_or(u32::MAX),
+                fuel: usage.fuel_total,
+                handled: idle.map_or(0, |b| b.host().handled),
+                dropped: entry.dropped,
+                refused: usage.refused_calls,
+                digest: idle.map(|b| b.state_digest()),
+            });
+        }
+        let mut wakes = [0, 0, 0];
+        for rule in self.ledger.policy().as_slice() {
+            if let Some(counts) = self.ledger.counts(&rule.reason) {
+                wakes[0] += counts.woken;
+                wakes[1] += counts.debounced;
+                wakes[2] += counts.over_budget;
+            }
+        }
+        messages.push(FromM::Stats {
+            time_us: self.time_us,
+            wakes,
+            samples_dropped: self.samples_dropped,
+            unacknowledged: u16::try_from(unacknowledged).unwrap_or(u16::MAX),
+        });
+        for message in messages {
+            self.send(&message);
+        }
+    }
+
+    fn find_mut(&mut self, name: &str) -> Option<(usize, &mut Entry)> {
+        self.entries
+            .iter_mut()
+            .enumerate()
+            .find_map(|(i, e)| e.as_mut().filter(|e| e.spec.name == name).map(|e| (i, e)))
+    }
+}
+
+/// A migration was given up on the source: the copy here runs on.
+fn resume(entry: &mut Entry) {
+    entry.role = Role::None;
+    entry.freeze = false;
+    if entry.state == State::Frozen {
+        entry.change(Change::Resume);
+    }
+}
+
+fn empty_head(entry: &Entry) -> Head {
+    Head {
+        name: entry.spec.name.clone(),
+        image: entry.spec.image,
+        host: HostState { cursor: entry.cursor, ..HostState::default() },
+        globals: heapless::Vec::new(),
+        memory_len: 0,
+        events: 0,
+    }
+}
+
+/// The reason whose rule delivers to that container. One container serves one reason.
+fn reason_for(policy: &WakePolicy, container: &Name) -> Name {
+    policy.as_slice().iter().find(|r| r.container == *container).map(|r| r.reason.clone()).unwrap_or_default()
+}
+
+fn detail(text: &str) -> heapless::String<DETAIL_BYTES_MAX> {
+    display(text)
+}
+
+fn display(value: impl core::fmt::Display) -> heapless::String<DETAIL_BYTES_MAX> {
+    use core::fmt::Write as _;
+    let mut out = heapless::String::new();
+    for c in alloc::format!("{value}").chars() {
+        if out.write_char(c).is_err() {
+            break;
+        }
+    }
+    out
+}
+
+fn guest_log(name: &Name, level: u8, text: &str) {
+    match level {
+        1 => error!("{}: {}", name.as_str(), text),
+        2 => warn!("{}: {}", name.as_str(), text),
+        3 => info!("{}: {}", name.as_str(), text),
+        _ => coracle_board_api::debug!("{}: {}", name.as_str(), text),
+    }
+}
