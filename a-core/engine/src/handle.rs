@@ -76,3 +76,29 @@ impl EngineHandle {
         Ok(module)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty module with a custom section that makes it the `n`th.
+    fn module(n: u8) -> Vec<u8> {
+        [b"\0asm\x01\0\0\0".as_slice(), &[0, 3, 1, b'n', n]].concat()
+    }
+
+    #[test]
+    fn the_modules_used_last_stay_compiled() {
+        let handle = EngineHandle::new().unwrap();
+        let cached = |n: u8| handle.modules.lock().unwrap().iter().any(|(digest, _)| digest[0] == n);
+        for n in 0..u8::try_from(MODULES_CACHED_MAX).unwrap() {
+            handle.module(&[n; 32], &module(n)).unwrap();
+        }
+        // From the cache: these bytes would not compile.
+        handle.module(&[0; 32], b"").unwrap();
+        handle.module(&[200; 32], &module(200)).unwrap();
+        assert!(cached(0) && !cached(1) && cached(2) && cached(200));
+        assert_eq!(handle.modules.lock().unwrap().len(), MODULES_CACHED_MAX);
+        assert!(handle.module(&[201; 32], b"").is_err());
+        assert_eq!(handle.modules.lock().unwrap().len(), MODULES_CACHED_MAX, "a refused module costs no other");
+    }
+}

@@ -1,11 +1,12 @@
 //! Link settings of a guest module, for its build script. Says nothing about how the guest is compiled: that is the
 //! profile `guest` of the workspace.
 //!
+//! A build script calls [`link`] and does nothing else:
+//!
 //! ```no_run
-//! // build.rs
-//! fn main() {
-//!     coracle_guest_build::link(&coracle_guest_build::Memory { stack_bytes: 2048, max_bytes: None });
-//! }
+//! use coracle_guest_build::{Memory, link};
+//!
+//! link(&Memory { stack_bytes: 2048, max_bytes: None });
 //! ```
 #![forbid(unsafe_code)]
 

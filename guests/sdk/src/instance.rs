@@ -79,6 +79,8 @@ impl<G: Guest> Instance<G> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     struct Sum(usize);
@@ -131,5 +133,30 @@ mod tests {
         let instance = Instance::<Failing>::new();
         assert_eq!(instance.init(), -2);
         assert_eq!(instance.on_event(2, 0, 0), -22);
+    }
+
+    struct Reentrant;
+
+    std::thread_local! {
+        static INNER: Instance<Reentrant> = const { Instance::new() };
+    }
+
+    impl Guest for Reentrant {
+        fn init() -> Result<Self, Errno> {
+            if INNER.with(Instance::init) == -22 { Ok(Self) } else { Err(Errno::Denied) }
+        }
+
+        fn on_event(&mut self, _event: Event) -> Result<(), Errno> {
+            let inner = INNER.with(|instance| (instance.init(), instance.on_event(3, 0, 0)));
+            if inner == (-22, -22) { Err(Errno::Denied) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_call_from_within_a_call_reaches_no_second_reference() {
+        INNER.with(|instance| {
+            assert_eq!(instance.init(), 0);
+            assert_eq!(instance.on_event(3, 0, 0), -13);
+        });
     }
 }

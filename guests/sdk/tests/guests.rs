@@ -16,7 +16,7 @@ use coracle_sandbox::{Container, OwnedEffect, OwnedEvent, Step};
 use coracle_sensor_feed::trace::Trace;
 use coracle_wire::{ContainerSpec, Limits};
 
-const GUESTS: [&str; 5] = ["sentinel", "tracker", "diagnose", "spin", "greedy"];
+const GUESTS: [&str; 6] = ["sentinel", "tracker", "diagnose", "spinner", "greedy", "probe"];
 
 /// What the manifest gives the containers on M.
 const M_MEMORY: u32 = 16 * 1024;
@@ -117,11 +117,11 @@ impl Running {
     /// Loaded and past its `init`.
     fn start(name: &str, grants: Grants) -> Self {
         let mut running = Self::load(name, grants);
-        assert_eq!(running.to_end(None), Step::Done, "{:?}", running.container.take_effects());
+        assert_eq!(running.finish(None), Step::Done, "{:?}", running.container.take_effects());
         running
     }
 
-    fn to_end(&mut self, event: Option<OwnedEvent>) -> Step {
+    fn finish(&mut self, event: Option<OwnedEvent>) -> Step {
         self.container.begin(event);
         loop {
             match self.container.run(SLICE_FUEL) {
@@ -134,7 +134,7 @@ impl Running {
     fn event(&mut self, kind: EventKind, payload: &[u8]) -> Vec<OwnedEffect> {
         self.seq += 1;
         let event = OwnedEvent { seq: self.seq, kind, source: 0, time_us: self.seq * 1000, payload: payload.to_vec() };
-        assert_eq!(self.to_end(Some(event)), Step::Done, "event {}", self.seq);
+        assert_eq!(self.finish(Some(event)), Step::Done, "event {}", self.seq);
         self.container.take_effects()
     }
 
@@ -162,6 +162,18 @@ impl Running {
     fn tracker_state(&self) -> TrackerState {
         TrackerState::read(&memory(&self.snapshot()), instance_address("tracker")).unwrap()
     }
+}
+
+/// How much of its stack a guest has left untouched, and how much it has, in bytes. The stack lies below all data and
+/// starts out as zeros.
+fn stack_left(running: &Running) -> (usize, usize) {
+    let snapshot = running.snapshot();
+    let GlobalValue::I32(top) = Snapshot::decode(&snapshot).unwrap().head().globals[0] else {
+        panic!("the first global is the stack pointer");
+    };
+    let top = top as usize;
+    let untouched = memory(&snapshot)[..top].iter().take_while(|byte| **byte == 0).count();
+    (untouched, top)
 }
 
 /// The linear memory in a snapshot.
@@ -222,9 +234,9 @@ fn guests_are_admitted_and_small() {
     // Name, largest module, largest memory, mutable globals.
     for (name, module_bytes, memory_bytes, globals) in [
         ("sentinel", 12 * 1024, 7 * 1024, 1),
-        ("tracker", 2 * 1024, 1536, 3),
+        ("tracker", 2 * 1024, 768, 3),
         ("diagnose", 64 * 1024, 128 * 1024, 1),
-        ("spin", 512, 512, 1),
+        ("spinner", 512, 512, 1),
         ("greedy", 3 * 1024, 1024, 1),
     ] {
         let module = prepared(name);
@@ -254,7 +266,7 @@ fn every_import_of_the_sdk_is_in_the_table_of_the_interface() {
             seen.push(field);
         }
     }
-    for field in ["write", "get", "read", "open", "read_block", "publish", "request"] {
+    for field in ["write", "get", "read", "open", "read_block", "publish", "request", "now"] {
         assert!(seen.iter().any(|s| s == field), "no guest tests {field}");
     }
 }
@@ -364,7 +376,12 @@ fn a_fault_goes_from_sensor_to_diagnosis() {
     assert_eq!(logs(&effects), [format!("fault: inner race (window at {} us)", header.time_us)]);
     for (name, running) in [("sentinel", &sentinel), ("tracker", &tracker), ("diagnose", &diagnose)] {
         let usage = running.container.usage();
-        println!("{name}: {} fuel an event", usage.fuel_total / usage.events.max(1));
+        let (untouched, stack) = stack_left(running);
+        println!(
+            "{name}: {} fuel an event, stack {untouched} of {stack} bytes untouched",
+            usage.fuel_total / usage.events
+        );
+        assert!(untouched >= stack / 8, "{name} needs a larger stack: {untouched} of {stack} bytes were not used");
     }
 }
 
@@ -378,6 +395,21 @@ fn diagnose_refuses_windows_that_do_not_fit() {
         assert!(published(&effects, DIAGNOSIS_TOPIC).is_empty());
         assert!(logs(&effects)[0].contains(problem), "{:?}", logs(&effects));
     }
+}
+
+#[test]
+fn sentinel_ignores_a_block_that_comes_again() {
+    let trace = onset_trace();
+    let mut blocks = (0u32..).zip(trace.samples().chunks(BLOCK_SAMPLES_MAX));
+    let mut sentinel = Running::start("sentinel", grants(&HEALTHY));
+    let (sequence, samples) = blocks.next().unwrap();
+    assert_eq!(sentinel.block(sequence, samples).len(), 4);
+    assert_eq!(sentinel.block(sequence, samples), []);
+    let (sequence, samples) = blocks.next().unwrap();
+    let effects = sentinel.block(sequence, samples);
+    let numbers: Vec<u64> =
+        published(&effects, SUMMARY_TOPIC).iter().map(|m| Summary::from_bytes(m).unwrap().number).collect();
+    assert_eq!(numbers, [4, 5, 6, 7]);
 }
 
 #[test]
@@ -405,17 +437,31 @@ fn a_missing_or_useless_setting_is_named() {
         ("diagnose", &[("outer_race", "three")], "config: outer_race is no number"),
     ] {
         let mut running = Running::load(guest, grants(config));
-        assert!(matches!(running.to_end(None), Step::Exited(ExitReason::Returned(-22 | -2))), "{expected}");
+        assert!(matches!(running.finish(None), Step::Exited(ExitReason::Returned(-22 | -2))), "{expected}");
         assert_eq!(logs(&running.container.take_effects()), [expected]);
     }
 }
 
 #[test]
-fn spin_never_comes_back() {
-    let mut spin = Running::start("spin", grants(&[]));
-    spin.container.begin(Some(OwnedEvent { seq: 1, kind: EventKind::Wake, source: 0, time_us: 0, payload: vec![] }));
+fn a_panic_is_a_line_in_the_log_and_a_trap() {
+    let mut probe = Running::start("probe", grants(&[]));
+    let effects = probe.event(EventKind::Message, &[0; 7]);
+    assert_eq!(logs(&effects), ["message of 7 bytes on topic 0 at 1000 us"]);
+    let wake = OwnedEvent { seq: 2, kind: EventKind::Wake, source: 0, time_us: 0, payload: vec![] };
+    assert_eq!(probe.finish(Some(wake)), Step::Exited(ExitReason::Trap));
+    let effects = probe.container.take_effects();
+    assert!(
+        matches!(logs(&effects)[..], [line] if line.starts_with("panicked at guests/probe/src/lib.rs:")),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn spinner_never_comes_back() {
+    let mut spinner = Running::start("spinner", grants(&[]));
+    spinner.container.begin(Some(OwnedEvent { seq: 1, kind: EventKind::Wake, source: 0, time_us: 0, payload: vec![] }));
     for _ in 0..1000 {
-        assert_eq!(spin.container.run(SLICE_FUEL), Step::Pending);
+        assert_eq!(spinner.container.run(SLICE_FUEL), Step::Pending);
     }
 }
 

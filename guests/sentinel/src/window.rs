@@ -12,14 +12,20 @@ pub(crate) struct Window {
     payload: [i16; HEADER_SAMPLES + WINDOW_SAMPLES],
     /// Samples since the start or the last gap, saturated at [`WINDOW_SAMPLES`].
     filled: usize,
-    next_sequence: u32,
-    rate_hz: u32,
+    /// Header of the newest block.
+    newest: BlockHeader,
 }
 
 impl Window {
     /// An empty window. All zeros, so that the static needs no data segment.
     pub(crate) const fn new() -> Self {
-        Self { payload: [0; HEADER_SAMPLES + WINDOW_SAMPLES], filled: 0, next_sequence: 0, rate_hz: 0 }
+        let nothing = BlockHeader { timestamp_us: 0, sequence: 0, rate_hz: 0, dropped: 0, count: 0 };
+        Self { payload: [0; HEADER_SAMPLES + WINDOW_SAMPLES], filled: 0, newest: nothing }
+    }
+
+    /// Whether the newest block has this header. After a reset of its core a sensor may send its last block again.
+    pub(crate) fn has(&self, header: &BlockHeader) -> bool {
+        self.filled > 0 && self.newest == *header
     }
 
     /// Moves the samples forward and lets `read` fill the place of the new ones. When blocks were lost before this one,
@@ -36,11 +42,10 @@ impl Window {
         if written != samples {
             return Err(Errno::Invalid);
         }
-        if header.sequence != self.next_sequence || header.rate_hz != self.rate_hz {
+        if header.sequence != self.newest.sequence.wrapping_add(1) || header.rate_hz != self.newest.rate_hz {
             self.filled = 0;
         }
-        self.next_sequence = header.sequence.wrapping_add(1);
-        self.rate_hz = header.rate_hz;
+        self.newest = header;
         self.filled = (self.filled + samples).min(WINDOW_SAMPLES);
 
         let older = WINDOW_SAMPLES - samples;
@@ -118,6 +123,18 @@ mod tests {
         assert_eq!(window.samples(), [3; 200]);
         append(&mut window, 4, 2000, &[4; 100]);
         assert_eq!(window.samples(), [4; 100]);
+    }
+
+    #[test]
+    fn knows_a_block_that_comes_again() {
+        let mut window = Box::new(Window::new());
+        let header = BlockHeader { timestamp_us: 0, sequence: 0, rate_hz: 1000, dropped: 0, count: 300 };
+        assert!(!window.has(&header) && !window.has(&BlockHeader::default()));
+        append(&mut window, 0, 1000, &[1; 300]);
+        assert!(window.has(&header));
+        assert!(!window.has(&BlockHeader { timestamp_us: 1, ..header }), "another trace");
+        append(&mut window, 1, 1000, &[1; 300]);
+        assert!(!window.has(&header));
     }
 
     #[test]

@@ -76,4 +76,6 @@ pub trait BytePort {
     fn send(&mut self, byte: u8) -> bool;
     /// The next byte received, or `None` if all were taken.
     fn receive(&mut self) -> Option<u8>;
+    /// A hint: fewer than `bytes` more are of no use to the caller, so a sleep need not end for them.
+    fn expect(&mut self, bytes: usize);
 }

@@ -112,6 +112,11 @@ impl Writer<'_> {
     }
 }
 
+/// Length of the frame of a block with `count` samples.
+fn frame_bytes(count: u16) -> usize {
+    HEADER_BYTES + 2 * usize::from(count) + CRC_BYTES
+}
+
 /// CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF, not reflected, no final change.
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
@@ -194,6 +199,16 @@ impl Decoder {
         self.crc_errors
     }
 
+    /// Bytes that must come at least before a block can be complete.
+    #[must_use]
+    pub fn missing_bytes(&self) -> usize {
+        let len = match self.bytes() {
+            [_, _, low, high, ..] => frame_bytes(u16::from_le_bytes([*low, *high])),
+            _ => HEADER_BYTES + CRC_BYTES,
+        };
+        len.saturating_sub(self.len)
+    }
+
     fn bytes(&self) -> &[u8] {
         self.buffer.get(..self.len).unwrap_or(&[])
     }
@@ -208,11 +223,11 @@ impl Decoder {
             return Front::Junk;
         }
         let Some(&[_, flags, low, high]) = bytes.first_chunk() else { return Front::Incomplete };
-        let count = usize::from(u16::from_le_bytes([low, high]));
-        if count > SAMPLES_MAX || (flags & FLAG_END != 0 && count != 0) {
+        let count = u16::from_le_bytes([low, high]);
+        if usize::from(count) > SAMPLES_MAX || (flags & FLAG_END != 0 && count != 0) {
             return Front::Junk;
         }
-        let len = HEADER_BYTES + 2 * count + CRC_BYTES;
+        let len = frame_bytes(count);
         if bytes.len() < len { Front::Incomplete } else { Front::Frame(len) }
     }
 
@@ -289,7 +304,10 @@ impl<P: BytePort> Sensor for SensorLink<P> {
     fn take(&mut self) -> Option<&Block> {
         // Two steps, because a block borrowed inside the loop would stay borrowed for all of it.
         loop {
-            let byte = self.port.receive()?;
+            let Some(byte) = self.port.receive() else {
+                self.port.expect(self.decoder.missing_bytes());
+                return None;
+            };
             if self.decoder.push(byte).is_some() {
                 break;
             }
@@ -407,6 +425,7 @@ mod tests {
     fn a_link_asks_with_credits_and_stops_after_each_block() {
         struct Port {
             sent: Vec<u8>,
+            expected: usize,
             input: std::collections::VecDeque<u8>,
         }
         impl BytePort for Port {
@@ -417,14 +436,30 @@ mod tests {
             fn receive(&mut self) -> Option<u8> {
                 self.input.pop_front()
             }
+            fn expect(&mut self, bytes: usize) {
+                self.expected = bytes;
+            }
         }
         let mut input = frame(&numbered(1, 3));
         input.extend(frame(&numbered(2, 3)));
-        let mut link = SensorLink::new(Port { sent: Vec::new(), input: input.into() });
+        let mut link = SensorLink::new(Port { sent: Vec::new(), expected: 0, input: input.into() });
         assert!(link.request());
         assert_eq!(link.take().map(|block| block.sequence), Some(1));
         assert_eq!(link.take().map(|block| block.sequence), Some(2));
         assert!(link.take().is_none());
-        assert_eq!(link.port_mut().sent, [CREDIT]);
+        let Port { sent, expected, .. } = link.port_mut();
+        assert_eq!((&sent[..], *expected), (&[CREDIT][..], HEADER_BYTES + CRC_BYTES));
+    }
+
+    #[test]
+    fn what_is_missing_is_never_too_much() {
+        let frame = frame(&numbered(1, 100));
+        let mut decoder = Decoder::new();
+        for (at, byte) in frame.iter().enumerate() {
+            let known = if at < 4 { HEADER_BYTES + CRC_BYTES } else { frame.len() };
+            assert_eq!(decoder.missing_bytes(), known - at);
+            decoder.push(*byte);
+        }
+        assert_eq!(decoder.missing_bytes(), HEADER_BYTES + CRC_BYTES, "after a whole frame the next one is waited for");
     }
 }

@@ -4,7 +4,7 @@
 //! sender (the emulator's socket) has to wait. On hardware the UART would lose bytes then, so a protocol over this line
 //! must not let more than [`LINE_BUFFER_BYTES`] be under way.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use coracle_board_api::BytePort;
 use coracle_board_api::layout::UartSpec;
@@ -28,6 +28,8 @@ pub struct UartLine {
     received: Pipe<CriticalSectionRawMutex, LINE_BUFFER_BYTES>,
     /// A byte waits in the UART because the buffer was full; no interrupt will announce it again.
     stalled: AtomicBool,
+    /// Bytes that have to wait in the buffer before a sleep ends for them.
+    wanted: AtomicUsize,
 }
 
 impl UartLine {
@@ -39,7 +41,7 @@ impl UartLine {
     pub const unsafe fn new(spec: UartSpec) -> Self {
         // SAFETY: the caller's promise is the one that `Uart::new` asks for.
         let uart = unsafe { Uart::new(spec) };
-        Self { uart, spec, received: Pipe::new(), stalled: AtomicBool::new(false) }
+        Self { uart, spec, received: Pipe::new(), stalled: AtomicBool::new(false), wanted: AtomicUsize::new(1) }
     }
 
     /// Switches the UART and its receive interrupt on.
@@ -48,10 +50,10 @@ impl UartLine {
         unmask(self.spec.rx_irq);
     }
 
-    /// True if a byte waits to be taken.
+    /// True if as many bytes wait to be taken as their reader wants at least.
     #[must_use]
     pub fn pending(&self) -> bool {
-        !self.received.is_empty()
+        self.received.len() >= self.wanted.load(Ordering::Relaxed)
     }
 
     /// Handler of the receive interrupt.
@@ -89,5 +91,10 @@ impl BytePort for &UartLine {
         }
         let [byte] = byte;
         taken.then_some(byte)
+    }
+
+    fn expect(&mut self, bytes: usize) {
+        // More than the buffer holds would never come together.
+        self.wanted.store(bytes.clamp(1, LINE_BUFFER_BYTES), Ordering::Relaxed);
     }
 }

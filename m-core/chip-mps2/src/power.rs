@@ -23,16 +23,28 @@ impl Idle {
 
 impl Sleep for Idle {
     fn sleep_until(&mut self, deadline_us: Option<u64>) {
+        let latest_us = self.clock.now_us() + ALARM_US_MAX;
+        if !self.clock.set_alarm(deadline_us.unwrap_or(latest_us).min(latest_us)) {
+            return;
+        }
+        while self.wait() {}
+    }
+}
+
+impl Idle {
+    /// Waits for one interrupt. False if there was no need to, because input waits or the alarm rang.
+    fn wait(&self) -> bool {
         // Masked from the last look to the sleep itself. An interrupt in between stays pending, and a pending interrupt
         // ends WFI even while masked; unmasked, its handler could run just before WFI, which would then sleep on it.
+        // The handler runs when the mask ends, that is before the next look.
         critical_section::with(|_| {
-            let latest_us = self.clock.now_us() + ALARM_US_MAX;
-            let alarm_us = deadline_us.unwrap_or(latest_us).min(latest_us);
-            if !(self.pending)() && self.clock.set_alarm(alarm_us) {
+            let sleeps = self.clock.is_alarm_set() && !(self.pending)();
+            if sleeps {
                 cortex_m::asm::dsb();
                 cortex_m::asm::wfi();
             }
-        });
+            sleeps
+        })
     }
 }
 

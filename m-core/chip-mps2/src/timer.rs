@@ -5,6 +5,7 @@
 //! apart. The alarm sees to that: it is never further away than [`ALARM_US_MAX`], and its handler reads the clock.
 
 use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use coracle_board_api::Clock;
 use coracle_board_api::layout::TimerSpec;
@@ -85,6 +86,7 @@ pub struct TimerClock {
     alarm: Timer,
     alarm_irq: u16,
     ticks_per_us: u32,
+    alarm_set: AtomicBool,
     extended: Mutex<Cell<Extended>>,
 }
 
@@ -106,6 +108,7 @@ impl TimerClock {
             alarm: alarm_timer,
             alarm_irq: alarm.irq,
             ticks_per_us: clock_hz / US_PER_S,
+            alarm_set: AtomicBool::new(false),
             extended: Mutex::new(Cell::new(Extended::START)),
         }
     }
@@ -128,13 +131,22 @@ impl TimerClock {
         let wait_us = (at_us - now_us).min(ALARM_US_MAX);
         // Fits: 60 s at 50 MHz are 3.0e9 ticks.
         let ticks = u32::try_from(wait_us * u64::from(self.ticks_per_us)).unwrap_or(u32::MAX);
+        // First the flag: the alarm may ring at once.
+        self.alarm_set.store(true, Ordering::Relaxed);
         self.alarm.run(ticks, CONTROL_INTERRUPT);
         true
+    }
+
+    /// True from [`TimerClock::set_alarm`] until the alarm rings.
+    #[must_use]
+    pub fn is_alarm_set(&self) -> bool {
+        self.alarm_set.load(Ordering::Relaxed)
     }
 
     /// Handler of the alarm's interrupt. Its only effects are that a sleep ends and that the clock was read.
     pub fn on_alarm(&self) {
         self.alarm.stop();
+        self.alarm_set.store(false, Ordering::Relaxed);
         let _ = self.now_us();
     }
 }

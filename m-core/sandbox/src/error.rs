@@ -1,15 +1,13 @@
 //! Why a module cannot become a container here.
 
+use alloc::string::String;
 use core::fmt::{self, Write};
 
 use coracle_guest_abi::GrantKind;
 use coracle_migrate::snapshot::SnapshotError;
 
-/// Longest [`Detail`], in bytes.
+/// Longest text in a [`LoadError`], in bytes; a longer one is cut.
 pub const DETAIL_BYTES_MAX: usize = 96;
-
-/// A short text, cut where it would not fit.
-pub type Detail = heapless::String<DETAIL_BYTES_MAX>;
 
 /// Why [`crate::Container::load`] or [`crate::Container::restore`] refused. The codes of [`LoadError::code`] are stable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +17,14 @@ pub enum LoadError {
     /// The bytes are no module that this core runs.
     NotWasm {
         /// What the engine says, with an offset where it knows one.
-        detail: Detail,
+        detail: String,
     },
     /// An import that does not exist, has another type, or is not granted.
     Import {
         /// Import module name.
-        module: Detail,
+        module: String,
         /// Import field name.
-        name: Detail,
+        name: String,
         /// The grant to add, or `None` when no grant would help.
         grant: Option<GrantKind>,
     },
@@ -45,7 +43,7 @@ pub enum LoadError {
     /// The module is valid, but its initial data or tables do not fit, or this core has no memory left for it.
     Instantiate {
         /// What the engine says.
-        detail: Detail,
+        detail: String,
     },
     /// More mutable globals than a snapshot carries.
     TooManyGlobals,
@@ -135,15 +133,21 @@ impl From<SnapshotError> for CaptureError {
     }
 }
 
-/// The start of what `value` displays, as much as fits.
-pub(crate) fn detail(value: impl fmt::Display) -> Detail {
-    struct Cut(Detail);
+/// The start of what `value` displays, at most [`DETAIL_BYTES_MAX`] bytes: names come from the module.
+pub(crate) fn detail(value: impl fmt::Display) -> String {
+    struct Cut(String);
     impl Write for Cut {
         fn write_str(&mut self, s: &str) -> fmt::Result {
-            s.chars().try_for_each(|c| self.0.push(c)).map_err(|_| fmt::Error)
+            for c in s.chars() {
+                if self.0.len() + c.len_utf8() > DETAIL_BYTES_MAX {
+                    return Err(fmt::Error);
+                }
+                self.0.push(c);
+            }
+            Ok(())
         }
     }
-    let mut cut = Cut(Detail::new());
+    let mut cut = Cut(String::new());
     // An error only says that the text was cut.
     let _ = write!(cut, "{value}");
     cut.0

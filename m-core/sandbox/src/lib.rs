@@ -26,7 +26,7 @@ mod error;
 mod host;
 mod types;
 
-pub use container::{Container, FUEL_PER_COPIED_BYTES, RECURSION_DEPTH_MAX, STACK_BYTES_MAX, STACK_BYTES_MIN};
-pub use error::{CaptureError, DETAIL_BYTES_MAX, Detail, LoadError};
+pub use container::{COPIED_BYTES_PER_FUEL, Container, RECURSION_DEPTH_MAX, STACK_BYTES_MAX, STACK_BYTES_MIN};
+pub use error::{CaptureError, DETAIL_BYTES_MAX, LoadError};
 pub use host::{EFFECT_BYTES_PER_EVENT_MAX, TABLE_ELEMENTS_MAX};
 pub use types::{OwnedEffect, OwnedEvent, Step, Usage};

@@ -19,10 +19,9 @@ extern crate alloc;
 mod core_loop;
 mod entry;
 mod port;
-mod retained;
 mod supervisor;
 
 pub use core_loop::{Activity, Core};
 pub use port::Port;
-pub use retained::{Record, RecordKind, read_record};
+pub use coracle_migrate::retained::{Record, RecordKind, read_record};
 pub use supervisor::{Memories, SLICE_FUEL, Supervisor};

@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 
 use coracle_board_api::sensor_wire::Block;
 use coracle_board_api::{Budget, error, info, warn};
-use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedWriter};
+use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedWriter, SLOTS_MAX};
 use coracle_guest_abi::host::Name;
 use coracle_guest_abi::{BlockHeader, EFFECTS_PER_EVENT_MAX, EventKind};
 use coracle_lifecycle::{Change, ExitReason, State};
 use coracle_link::{Event, FRAME_BYTES_MAX, Frame, Responder, VERSIONS};
+use coracle_migrate::retained::{RECORD_HEAD_BYTES, RecordKind};
 use coracle_migrate::role::{MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction};
 use coracle_migrate::snapshot::{self, Head, HostState, SNAPSHOT_BYTES_MAX, Snapshot};
 use coracle_policy::{WakeDecision, WakeLedger, WakePolicy, WakeRule};
@@ -20,7 +21,7 @@ use coracle_shmem::Region;
 use coracle_wire::{ContainerSpec, DETAIL_BYTES_MAX, FromM, Limits, Power, QUEUE_LEN_MAX, SPEC_BYTES_MAX, ToM};
 
 use crate::entry::{Entry, Prepared, Role};
-use crate::retained::{CONTAINERS_MAX, RECORD_HEAD_BYTES, RecordKind};
+
 
 /// Fuel of one slice: how much of the core a container gets before another one may run.
 pub const SLICE_FUEL: u64 = 20_000;
@@ -28,6 +29,8 @@ pub const SLICE_FUEL: u64 = 20_000;
 const HOLD_US_MAX: u64 = 3_000_000;
 /// In lockstep: events that may be unacknowledged before the sensor is left alone.
 const LOCKSTEP_EVENTS_MAX: usize = 8;
+/// Most containers: each has two retained slots.
+const CONTAINERS_MAX: usize = SLOTS_MAX / 2;
 /// Room that the encoding of a snapshot needs beside memory and payloads, in bytes.
 const SNAPSHOT_OVERHEAD_BYTES: usize = 1024;
 

@@ -5,5 +5,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod retained;
 pub mod role;
 pub mod snapshot;

@@ -77,6 +77,8 @@ fn effects_and_state_are_equal_after_every_event() {
             assert_eq!(m.refused_calls(), a.refused_calls());
         }
         println!("{:10} fuel: wasmi {}, Wasmtime {}", case.name, m.fuel(), a.fuel());
+        // An event that is within its budget on the M core is within it on the A core.
+        assert!(a.fuel() <= m.fuel(), "{}: fuel {} on A, {} on M", case.name, a.fuel(), m.fuel());
     }
 }
 
@@ -383,6 +385,32 @@ fn refusals_to_load_have_the_same_code_and_say_what_to_do() {
             (func (export "on_event") (param i32 i32 i32) (result i32) (i32.const 0)))"#,
         );
         assert_eq!(Container::load(core, &hidden, &spec(&hidden)).err().unwrap().0, 6, "hidden memory on {core:?}");
+    }
+}
+
+#[test]
+fn features_that_preparation_refuses_are_off_in_both_engines() {
+    for fields in [
+        "(memory 1) (memory 1)",
+        "(memory i64 1)",
+        "(memory 1 1 shared)",
+        "(func (drop (v128.const i64x2 0 0)))",
+        "(func (param externref))",
+        "(table 1 funcref) (func (table.set (i32.const 0) (ref.null func)))",
+        "(table 1 funcref) (table 1 funcref)",
+        "(func $f (return_call $f))",
+        "(func (result i64 i64) (i64.add128 (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))",
+        "(tag)",
+        "(type (struct))",
+        "(type (func)) (func (param (ref 0)))",
+    ] {
+        let text =
+            format!(r#"(module {fields} (func (export "on_event") (param i32 i32 i32) (result i32) (i32.const 0)))"#);
+        let module = wat::parse_str(text).unwrap();
+        for core in CORES {
+            let refused = Container::load(core, &module, &spec(&module)).err();
+            assert_eq!(refused.map(|(code, _)| code), Some(2), "{core:?}: {fields}");
+        }
     }
 }
 

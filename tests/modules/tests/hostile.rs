@@ -48,7 +48,7 @@ fn damage(module: &mut Vec<u8>, random: &mut Random) {
 }
 
 /// Drives a container with every kind of event; what it did, unless it met a limit that differs between the engines.
-fn drive(mut container: Container) -> Option<Vec<String>> {
+fn drive(mut container: Container, fuel: &mut Vec<u64>) -> Option<Vec<String>> {
     let mut seen = Vec::new();
     let events = [
         None,
@@ -68,6 +68,7 @@ fn drive(mut container: Container) -> Option<Vec<String>> {
         }
         seen.push(format!("{:x?} {}", container.state_digest(), container.memory_bytes()));
     }
+    fuel.push(container.fuel());
     Some(seen)
 }
 
@@ -86,7 +87,7 @@ fn damaged_modules_never_panic_and_agree_where_they_still_run() {
         raw.limits.fuel_per_event = FUEL;
         if let Ok(container) = Container::load(CORES[0], &module, &raw) {
             loaded += 1;
-            drive(container);
+            drive(container, &mut Vec::new());
         }
         let Ok(prepared) = prepare(&module, &AdmissionLimits { memory: MEMORY_LIMIT }) else {
             continue;
@@ -99,9 +100,11 @@ fn damaged_modules_never_panic_and_agree_where_they_still_run() {
         let results = CORES.map(|core| Container::load(core, &prepared.bytes, &spec));
         match results {
             [Ok(m), Ok(a)] => {
-                if let (Some(m), Some(a)) = (drive(m), drive(a)) {
+                let mut fuel = Vec::new();
+                if let (Some(m), Some(a)) = (drive(m, &mut fuel), drive(a, &mut fuel)) {
                     compared += 1;
                     assert_eq!(m, a, "round {round}");
+                    assert!(fuel.is_sorted_by(|m, a| m >= a), "round {round} {fuel:?}");
                 }
             }
             [Err((m, _)), Err((a, _))] => assert_eq!(m, a, "round {round}: refused differently"),

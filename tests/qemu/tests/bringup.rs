@@ -185,6 +185,31 @@ fn bytes_that_nobody_takes_wait_in_the_line() {
     for sequence in 0..8 {
         bench.line(0, &format!("block {sequence} of 512 samples"));
     }
+    assert!(slept_after_busy(&mut bench) < 1_000_000, "bytes that wait must keep the firmware awake");
+}
+
+#[test]
+fn input_that_waits_ends_a_sleep_before_it_begins() {
+    if !qemu_or_skip() {
+        return;
+    }
+    let mut bench = Bench::start();
+    bench.ring(BELL_BUSY);
+    assert_eq!(bench.answer(), BELL_BUSY);
+    assert!(slept_after_busy(&mut bench) >= 2_000_000, "without input it sleeps to the end");
+    let from = bench.lines.len();
+    bench.ring(BELL_BUSY);
+    // Arrives while the firmware is busy: its interrupt is over when the sleep begins.
+    bench.ring(0);
+    bench.line(from, "bell 0");
+    bench.lines.drain(..from);
+    assert!(slept_after_busy(&mut bench) < 1_000_000, "a bell that waits must keep the firmware awake");
+}
+
+/// For how many microseconds the bring-up program slept after [`BELL_BUSY`].
+fn slept_after_busy(bench: &mut Bench) -> u64 {
+    let text = bench.line(0, "us after being busy").text;
+    text.split_whitespace().nth(1).and_then(|us| us.parse().ok()).expect("a number")
 }
 
 #[test]

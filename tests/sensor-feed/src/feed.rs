@@ -34,17 +34,9 @@ pub struct Feed {
     dropped: u32,
     /// Caller's time of the first sample, in microseconds.
     started_us: Option<u64>,
-    /// What went out last over this connection and no later credit has confirmed.
-    unconfirmed: Option<Sent>,
+    /// The block that went out last over this connection, until a later credit confirms it.
+    unconfirmed: Option<u32>,
     ended: bool,
-    finished: bool,
-}
-
-/// What a frame held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    Block(u32),
-    End,
 }
 
 impl Feed {
@@ -61,7 +53,6 @@ impl Feed {
             started_us: None,
             unconfirmed: None,
             ended: false,
-            finished: false,
         }
     }
 
@@ -75,9 +66,7 @@ impl Feed {
     /// The M core asks for one more block. That also says that it has taken the one before: it keeps one credit open.
     pub fn credit(&mut self, now_us: u64) {
         self.started_us.get_or_insert(now_us);
-        if self.unconfirmed.take() == Some(Sent::End) {
-            self.finished = true;
-        }
+        self.unconfirmed = None;
         self.credits = (self.credits + 1).min(CREDITS_MAX);
     }
 
@@ -85,7 +74,7 @@ impl Feed {
     /// old sequence number; whether it did take it cannot be known here. In real time it is lost.
     pub fn disconnected(&mut self) {
         self.credits = 0;
-        if let (Pace::Virtual, Some(Sent::Block(block))) = (self.pace, self.unconfirmed.take()) {
+        if let (Pace::Virtual, Some(block)) = (self.pace, self.unconfirmed.take()) {
             self.next_block = block;
         }
     }
@@ -104,11 +93,10 @@ impl Feed {
             let samples = self.trace.samples().get(range.clone()).unwrap_or_default();
             let time_us = self.time_us(range.start);
             let block = Block::new(self.next_block, time_us, self.trace.rate_hz(), self.dropped, samples)?;
-            self.unconfirmed = Some(Sent::Block(self.next_block));
+            self.unconfirmed = Some(self.next_block);
             self.next_block += 1;
             block
         } else if self.next_block >= self.blocks() {
-            self.unconfirmed = Some(Sent::End);
             self.ended = true;
             let time_us = self.time_us(self.trace.samples().len());
             Block::end(self.next_block, time_us, self.trace.rate_hz(), self.dropped)
@@ -133,16 +121,10 @@ impl Feed {
         Some(started_us + self.time_us(self.range(self.next_block).end) + 1)
     }
 
-    /// Whether the M core was told of the end of the trace.
+    /// Whether the M core was told of the end of the trace. It is told again as often as it asks.
     #[must_use]
     pub fn ended(&self) -> bool {
         self.ended
-    }
-
-    /// Whether the M core has certainly taken the end: it asked again after it.
-    #[must_use]
-    pub fn finished(&self) -> bool {
-        self.finished
     }
 
     /// Samples that nobody asked for in time.
@@ -256,11 +238,11 @@ mod tests {
         }
         assert_eq!(drain(&mut feed, 5), (2..10).collect::<Vec<_>>());
         assert!(!feed.ended());
-        feed.credit(5);
-        assert!(decode(&feed.poll(5).unwrap()).end);
-        assert!(feed.ended() && !feed.finished());
-        feed.credit(5);
-        assert!(feed.finished());
+        for _ in 0..2 {
+            feed.credit(5);
+            assert!(decode(&feed.poll(5).unwrap()).end);
+            assert!(feed.ended());
+        }
         assert_eq!(feed.dropped(), 0);
     }
 
@@ -347,13 +329,9 @@ mod tests {
             feed.credit(0);
             assert!(feed.poll(0).is_some());
         }
-        assert!(feed.ended() && !feed.finished());
         feed.disconnected();
         feed.connected(0);
         feed.credit(0);
-        assert!(!feed.finished());
-        assert!(decode(&feed.poll(0).unwrap()).end);
-        feed.credit(0);
-        assert!(feed.finished());
+        assert!(decode(&feed.poll(0).unwrap()).end, "asking for the end confirmed the last block");
     }
 }

@@ -13,6 +13,9 @@ use crate::feed::Feed;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same when the trace has ended: then the M core may well be gone for good.
 pub const CONNECT_TIMEOUT_AFTER_END: Duration = Duration::from_secs(5);
+/// How long to stay after the end was sent. The M core does not say that it has taken it; one that was reset before it
+/// could asks again.
+pub const END_QUIET: Duration = Duration::from_secs(2);
 /// Pause between two attempts to connect.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(20);
 /// Longest wait for the M core to take bytes that it asked for. One that takes longer is as good as gone.
@@ -52,18 +55,19 @@ pub struct Report {
     pub stray_bytes: u64,
 }
 
-/// Plays the whole trace. Returns when the M core has taken the end, or is gone for good after it was sent.
+/// Plays the whole trace. Returns when the M core was told of the end and has asked nothing more for [`END_QUIET`], or
+/// went away after it.
 ///
 /// # Errors
 /// When the M core does not appear within [`CONNECT_TIMEOUT`], at the start or after a reset.
 pub fn run(feed: &mut Feed, path: &Path) -> Result<Report, SocketError> {
     let clock = Instant::now();
     let mut report = Report::default();
-    while !feed.finished() {
+    loop {
         let waited = if feed.ended() { CONNECT_TIMEOUT_AFTER_END } else { CONNECT_TIMEOUT };
         let mut stream = match connect(path, waited) {
             Ok(stream) => stream,
-            Err(_) if feed.ended() => break,
+            Err(_) if feed.ended() => return Ok(report),
             Err(source) => return Err(SocketError::Connect { path: path.to_owned(), waited, source }),
         };
         stream
@@ -71,13 +75,12 @@ pub fn run(feed: &mut Feed, path: &Path) -> Result<Report, SocketError> {
             .map_err(|source| SocketError::Configure { path: path.to_owned(), source })?;
         report.connections += 1;
         feed.connected(micros(clock));
-        // Whatever ends a connection is answered by the next one.
-        let _ = serve(feed, &mut stream, clock, &mut report);
-        if !feed.finished() {
-            feed.disconnected();
+        // Whatever breaks a connection is answered by the next one.
+        if let Ok(Closed::Quiet) = serve(feed, &mut stream, clock, &mut report) {
+            return Ok(report);
         }
+        feed.disconnected();
     }
-    Ok(report)
 }
 
 fn micros(clock: Instant) -> u64 {
@@ -95,22 +98,34 @@ fn connect(path: &Path, timeout: Duration) -> std::io::Result<UnixStream> {
     }
 }
 
-/// Serves one connection until the M core closes it or has taken the end.
-fn serve(feed: &mut Feed, stream: &mut UnixStream, clock: Instant, report: &mut Report) -> std::io::Result<()> {
+/// How a connection ended without an error.
+enum Closed {
+    /// By the M core.
+    ByCore,
+    /// The trace had ended and nothing more was asked.
+    Quiet,
+}
+
+/// Serves one connection.
+fn serve(feed: &mut Feed, stream: &mut UnixStream, clock: Instant, report: &mut Report) -> std::io::Result<Closed> {
     let mut bytes = [0; READ_BYTES];
-    while !feed.finished() {
+    loop {
         while let Some(frame) = feed.poll(micros(clock)) {
             stream.write_all(&frame)?;
         }
+        let due = feed.due_us().map(|due_us| Duration::from_micros(due_us.saturating_sub(micros(clock))));
+        let ended = feed.ended();
         // A timeout of zero would mean "for ever" to the system.
-        let until_due = feed.due_us().map(|due| Duration::from_micros(due.saturating_sub(micros(clock)).max(1)));
-        stream.set_read_timeout(until_due)?;
+        let timeout = if ended { Some(END_QUIET) } else { due.map(|due| due.max(Duration::from_micros(1))) };
+        stream.set_read_timeout(timeout)?;
         let read = match stream.read(&mut bytes) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(Closed::ByCore),
             Ok(read) => read,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
-            {
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                if ended {
+                    return Ok(Closed::Quiet);
+                }
                 0
             }
             Err(error) => return Err(error),
@@ -124,5 +139,4 @@ fn serve(feed: &mut Feed, stream: &mut UnixStream, clock: Instant, report: &mut 
             }
         }
     }
-    Ok(())
 }

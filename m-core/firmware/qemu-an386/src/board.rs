@@ -2,8 +2,8 @@
 
 use core::ptr;
 
-use coracle_board_api::sensor_wire::SensorLink;
-use coracle_board_api::{Reset, ResetReason};
+use coracle_board_api::sensor_wire::{Block, SensorLink};
+use coracle_board_api::{Clock, Doorbell, Reset, ResetReason, Sensor, Sleep};
 use coracle_chip_mps2::{Console, Idle, ResetRecord, TimerClock, UartDoorbell, UartLine, request_reset};
 use coracle_shmem::Region;
 use cortex_m_rt::exception;
@@ -36,6 +36,40 @@ pub struct Board {
     pub idle: Idle,
     /// Why the core started, and how to start it again.
     pub reset: Restart,
+}
+
+// The supervisor asks for one value that is all of these; each part stays usable by itself.
+
+impl Doorbell for Board {
+    fn ring(&mut self, id: u8) {
+        self.doorbell.ring(id);
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        self.doorbell.take()
+    }
+}
+
+impl Clock for Board {
+    fn now_us(&self) -> u64 {
+        self.clock.now_us()
+    }
+}
+
+impl Sensor for Board {
+    fn request(&mut self) -> bool {
+        self.sensor.request()
+    }
+
+    fn take(&mut self) -> Option<&Block> {
+        self.sensor.take()
+    }
+}
+
+impl Sleep for Board {
+    fn sleep_until(&mut self, deadline_us: Option<u64>) {
+        self.idle.sleep_until(deadline_us);
+    }
 }
 
 /// Resets of this chip.

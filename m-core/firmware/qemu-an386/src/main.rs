@@ -1,16 +1,27 @@
-//! Firmware of the board `qemu-an386`.
+//! Firmware of the board `qemu-an386`: the supervisor on the board.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(target_os = "none")]
 mod firmware {
-    use coracle_board_api::Sleep as _;
-    use coracle_firmware_qemu_an386::{Board, start};
+    use coracle_board_api::{Reset as _, Sleep as _, info};
+    use coracle_firmware_qemu_an386::constants::{BUDGET, NAME, SHARED};
+    use coracle_firmware_qemu_an386::start;
+    use coracle_m_supervisor::{Activity, Core};
 
     #[cortex_m_rt::entry]
     fn main() -> ! {
-        let Board { mut idle, .. } = start();
+        let mut board = start();
+        info!("board {} up, reset reason {}", NAME, board.reset.reason());
+        let Ok(mut core) = Core::new(board.shared, &SHARED, BUDGET) else {
+            panic!("the shared memory is smaller than its layout");
+        };
         loop {
-            idle.sleep_until(None);
+            match core.run_once(&mut board) {
+                Ok(Activity::Busy) => {}
+                Ok(Activity::Idle { deadline_us }) => board.sleep_until(deadline_us),
+                // The layout was accepted above; if it is broken nevertheless, a reset is the only way out.
+                Err(error) => panic!("shared memory: {error}"),
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ mod firmware {
     const BELL_HEAP: u8 = 4;
     /// Bell: log more than the ring can hold.
     const BELL_FLOOD: u8 = 5;
-    /// Bell: look at no input for a while.
+    /// Bell: look at no input for a while, then sleep without a look, and log for how long.
     const BELL_BUSY: u8 = 6;
     /// Bell: reset on purpose.
     const BELL_RESET: u8 = 29;
@@ -35,6 +35,8 @@ mod firmware {
     const ALARM_US: u64 = 20_000;
     /// How long the busy test looks at no input, in microseconds.
     const BUSY_US: u64 = 300_000;
+    /// How long the busy test sleeps at most, in microseconds.
+    const ASLEEP_US: u64 = 2_000_000;
     /// Lines of a flood; more than 64 KiB in any encoding.
     const FLOOD_LINES: u32 = 40_000;
 
@@ -93,6 +95,8 @@ mod firmware {
             BELL_BUSY => {
                 let end_us = board.clock.now_us() + BUSY_US;
                 while board.clock.now_us() < end_us {}
+                board.idle.sleep_until(Some(end_us + ASLEEP_US));
+                info!("slept {} us after being busy", board.clock.now_us() - end_us);
             }
             BELL_RESET => board.reset.reset(),
             BELL_FAULT => cortex_m::asm::udf(),

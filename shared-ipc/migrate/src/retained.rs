@@ -1,4 +1,4 @@
-//! What the retained slots hold: two a container, its state and its queue, so that an event for a container that is
+//! What the M core's retained slots hold: two a container, its state and its queue, so that an event for a container that is
 //! busy can be committed without capturing it.
 //!
 //! ```text
@@ -6,14 +6,11 @@
 //! ```
 //! Slot 2i holds container i's state, slot 2i+1 its undelivered events (a snapshot without memory).
 
-use coracle_bulk::SLOTS_MAX;
-use coracle_migrate::role::MigrationId;
-use coracle_migrate::snapshot::{Snapshot, SnapshotError};
+use crate::role::MigrationId;
+use crate::snapshot::{Snapshot, SnapshotError};
 
 /// Bytes before the snapshot.
-pub(crate) const RECORD_HEAD_BYTES: usize = 8;
-/// Most containers: each has two slots.
-pub(crate) const CONTAINERS_MAX: usize = SLOTS_MAX / 2;
+pub const RECORD_HEAD_BYTES: usize = 8;
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +35,9 @@ pub struct Record<'a> {
 }
 
 impl RecordKind {
-    pub(crate) fn to_bytes(self) -> [u8; RECORD_HEAD_BYTES] {
+    /// The head of a record of that kind.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; RECORD_HEAD_BYTES] {
         let (kind, id) = match self {
             RecordKind::Live => (1, 0),
             RecordKind::Gone(id) => (2, id),

@@ -7,9 +7,9 @@ use coracle_sdk::{Errno, Event, Guest, guest};
 
 /// The container; its state is the number of turns so far, so that a test can see it run.
 #[repr(transparent)]
-pub struct Spin(u32);
+pub struct Spinner(u32);
 
-impl Guest for Spin {
+impl Guest for Spinner {
     fn init() -> Result<Self, Errno> {
         Ok(Self(0))
     }
@@ -21,4 +21,4 @@ impl Guest for Spin {
     }
 }
 
-guest!(Spin);
+guest!(Spinner);

@@ -1,0 +1,1174 @@
+//! The supervisor proper. See the crate documentation.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use coracle_api::{self as api, Event, Reply, Request, What};
+use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedReader, SLOTS_MAX};
+use coracle_engine::{EngineHandle, OwnedEffect, OwnedEvent, Step};
+use coracle_guest_abi::host::Name;
+use coracle_guest_abi::{EventKind, WAKE_BYTES_MAX};
+use coracle_lifecycle::ExitReason;
+use coracle_link::{Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, VERSIONS};
+use coracle_migrate::role::{
+    MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction,
+};
+use coracle_migrate::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot};
+use coracle_policy::Core;
+use coracle_shmem::Region;
+use coracle_wire::{FromM, Power, ToM};
+
+use crate::entry::{Body, Entry, Move, Place};
+use crate::plan::{Desired, Placement};
+use crate::reconcile::MCopy;
+use crate::record::{Phase, Record};
+use crate::retained::RetainedRecord;
+
+/// Events kept for clients that connect later.
+const EVENTS_KEPT_MAX: usize = 4096;
+/// Longest that a move out of A waits for its drill's events, in microseconds.
+const HOLD_US_MAX: u64 = 3_000_000;
+/// After a refused move: when it is tried again, in microseconds.
+const RETRY_US: u64 = 1_000_000;
+/// How often the drill's wait is looked at, in microseconds.
+const POLL_US: u64 = 10_000;
+
+/// The shared memory that the supervisor works with, beside the rings.
+#[derive(Debug, Clone, Copy)]
+pub struct Memories<'m> {
+    /// A writes, M reads.
+    pub bulk_to_m: Region<'m>,
+    /// M writes, A reads.
+    pub bulk_to_a: Region<'m>,
+    /// M's checkpoints, read after M was reset.
+    pub retained: Region<'m>,
+}
+
+/// Names a request until it is answered.
+pub type RequestId = u64;
+
+/// What the shell has to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub enum Output {
+    /// Store the record durably, replacing an earlier one of the same name.
+    Store {
+        /// The container.
+        name: Name,
+        /// [`Record::to_bytes`].
+        record: Vec<u8>,
+    },
+    /// Remove the record.
+    Forget {
+        /// The container.
+        name: Name,
+    },
+    /// Store the desired state durably.
+    StoreDesired(Vec<u8>),
+    /// Send a frame on the link's endpoint.
+    Send(Vec<u8>),
+    /// Tell the clients.
+    Event(Event),
+    /// Answer a request.
+    Reply(RequestId, Reply),
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    Down,
+    /// M is listing what it holds.
+    Inventory,
+    /// M was told what to hold; not all is confirmed.
+    Settling,
+    Ready,
+}
+
+/// The state of the A core. See the crate documentation.
+pub struct Node<'m> {
+    pub(crate) engine: EngineHandle,
+    pub(crate) link: Initiator,
+    session: Session,
+    pub(crate) sessions: u32,
+    bulk_in: BulkReader<'m>,
+    bulk_out: BulkWriter<'m>,
+    retained: RetainedReader<'m>,
+    pub(crate) desired: Desired,
+    pub(crate) entries: BTreeMap<Name, Entry>,
+    /// Records of an earlier life, until they are used.
+    records: BTreeMap<Name, Record>,
+    inventory: BTreeMap<Name, MCopy>,
+    /// Deployments to M that wait for the one under way.
+    deploys: VecDeque<(Name, Option<Vec<u8>>, bool, &'static str)>,
+    deploying: Option<(u16, Name, bool, &'static str, Vec<BulkRef>)>,
+    tokens: u16,
+    next_move: MigrationId,
+    /// Blocks of snapshots that M has not answered.
+    move_blocks: BTreeMap<MigrationId, BulkRef>,
+    pub(crate) asleep: bool,
+    apply: Option<RequestId>,
+    apply_errors: Vec<String>,
+    pub(crate) reports: Vec<RequestId>,
+    pub(crate) wakes: Vec<api::WakeReport>,
+    pub(crate) wakes_held_back: u32,
+    pub(crate) moves: Vec<api::MoveReport>,
+    pub(crate) bulk_sent_bytes: u64,
+    pub(crate) bulk_received_bytes: u64,
+    pub(crate) time_us: u64,
+    /// The time of the last input, in microseconds.
+    now_us: u64,
+    out: VecDeque<Output>,
+    events: u64,
+    kept: VecDeque<Event>,
+}
+
+impl<'m> Node<'m> {
+    /// A supervisor that knows what an earlier life stored. `epoch` must differ between lives (the driver epoch of the
+    /// rings does).
+    #[must_use]
+    pub fn new(
+        engine: EngineHandle,
+        memories: Memories<'m>,
+        epoch: u32,
+        desired: Option<Desired>,
+        records: Vec<Record>,
+    ) -> Self {
+        let mut node = Self {
+            engine,
+            link: Initiator::new(epoch << 8, VERSIONS),
+            session: Session::Down,
+            sessions: 0,
+            bulk_in: BulkReader::new(memories.bulk_to_a),
+            bulk_out: BulkWriter::new(memories.bulk_to_m, epoch),
+            retained: RetainedReader::new(memories.retained),
+            desired: Desired::default(),
+            entries: BTreeMap::new(),
+            records: records.into_iter().map(|r| (r.name.clone(), r)).collect(),
+            inventory: BTreeMap::new(),
+            deploys: VecDeque::new(),
+            deploying: None,
+            tokens: 0,
+            next_move: epoch << 12,
+            move_blocks: BTreeMap::new(),
+            asleep: false,
+            apply: None,
+            apply_errors: Vec::new(),
+            reports: Vec::new(),
+            wakes: Vec::new(),
+            wakes_held_back: 0,
+            moves: Vec::new(),
+            bulk_sent_bytes: 0,
+            bulk_received_bytes: 0,
+            time_us: 0,
+            now_us: 0,
+            out: VecDeque::new(),
+            events: 0,
+            kept: VecDeque::new(),
+        };
+        if let Some(desired) = desired {
+            for plan in &desired.plans {
+                let entry = Entry { known: true, ..Entry::new(plan.clone()) };
+                node.entries.insert(plan.spec.name.clone(), entry);
+            }
+            node.desired = desired;
+        }
+        node
+    }
+
+    // ---- what the shell asks -------------------------------------------------------------------------------------
+
+    /// The next thing to do, if any.
+    pub fn take_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// Whether [`Node::step`] has work to do now.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.entries.values().any(Entry::is_runnable)
+    }
+
+    /// Whether A sleeps: it runs no engine work and waits for the doorbell.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.asleep
+    }
+
+    /// When [`Node::step`] has to be called at the latest, in microseconds from `now_us`. `None`: a sleeping A waits for
+    /// the doorbell alone.
+    #[must_use]
+    pub fn wait_us(&self) -> Option<u64> {
+        if self.asleep {
+            return None;
+        }
+        let holding = self.entries.values().any(|e| matches!(e.open, Some((_, _, Move::Out { .. }))));
+        Some(if holding { POLL_US } else { coracle_link::HEARTBEAT_US })
+    }
+
+    /// Events kept for a client that connects now.
+    pub fn kept_events(&self) -> impl Iterator<Item = &Event> {
+        self.kept.iter()
+    }
+
+    // ---- what comes in -------------------------------------------------------------------------------------------
+
+    /// The rings are up and M announced the channel: open a session.
+    pub fn channel_up(&mut self, now_us: u64) {
+        let hello = self.link.open(now_us);
+        self.send_frame(&hello);
+    }
+
+    /// The rings or M went away.
+    pub fn channel_down(&mut self, reason: &str) {
+        self.link.reset();
+        self.session_down(reason);
+    }
+
+    /// A frame of the link.
+    pub fn frame(&mut self, bytes: &[u8], now_us: u64) {
+        self.now_us = now_us;
+        match self.link.receive(bytes, now_us) {
+            LinkEvent::Nothing => {}
+            LinkEvent::Up { version, .. } => {
+                self.sessions += 1;
+                self.session = Session::Inventory;
+                self.inventory.clear();
+                self.bulk_out.free_all();
+                self.link.set_asleep(false, now_us);
+                self.event(None, What::LinkUp { version, attached: self.sessions > 1 });
+            }
+            LinkEvent::Down(reason) => {
+                self.session_down(&format!("{reason:?}").to_lowercase());
+                self.channel_up(now_us);
+            }
+            LinkEvent::Refused { ours, theirs } => {
+                let text = format!(
+                    "the firmware speaks link version {theirs}, this supervisor {ours}: update the older of the two"
+                );
+                self.fail_apply(&text);
+                self.event(None, What::LinkDown { reason: text });
+            }
+            LinkEvent::Message(body) => match coracle_wire::decode::<FromM>(body) {
+                Some(message) => self.message(message, now_us),
+                None => self.event(None, What::LinkDown { reason: "M sent a malformed message; dropped".into() }),
+            },
+        }
+    }
+
+    /// A request of a client. It is answered by an [`Output::Reply`], at once or later.
+    pub fn request(&mut self, id: RequestId, request: Request, now_us: u64) {
+        match request {
+            Request::Report => {
+                if self.session == Session::Ready {
+                    self.reports.push(id);
+                    self.send(&ToM::Query);
+                } else {
+                    let report = self.report();
+                    self.reply(id, Reply::Report(report));
+                }
+            }
+            Request::Move { container, to } => {
+                let to = if to == api::Core::M { Core::M } else { Core::A };
+                match self.start_move(&container, to, "asked for", now_us) {
+                    Ok(()) => self.reply(id, Reply::Ok),
+                    Err(message) => self.reply(id, Reply::Error { message }),
+                }
+            }
+            // The shell answers these; see `Node::apply` for the first.
+            Request::Apply { .. } | Request::Events | Request::Shutdown => {
+                self.reply(id, Reply::Error { message: "not a request for the supervisor".into() });
+            }
+        }
+    }
+
+    /// Makes `desired` the state to reach. Answered when every container runs, or one was refused.
+    pub fn apply(&mut self, id: RequestId, desired: Desired, now_us: u64) {
+        self.fail_apply("another manifest was applied before this one was done");
+        self.wake_up("a manifest is applied", now_us);
+        self.out.push_back(Output::StoreDesired(desired.to_bytes()));
+        let gone: Vec<Name> = self
+            .entries
+            .iter()
+            .filter(|(name, entry)| !desired.plans.iter().any(|p| p.spec.name == **name && *p == entry.plan))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            self.entries.remove(&name);
+            self.records.remove(&name);
+            self.out.push_back(Output::Forget { name: name.clone() });
+            self.send(&ToM::Remove { name });
+        }
+        for plan in &desired.plans {
+            self.entries.entry(plan.spec.name.clone()).or_insert_with(|| Entry::new(plan.clone()));
+        }
+        self.desired = desired;
+        (self.apply, self.apply_errors) = (Some(id), Vec::new());
+        if matches!(self.session, Session::Ready | Session::Settling) {
+            self.tell_rules();
+            self.place_all(now_us);
+        }
+    }
+
+    /// One bounded piece of work: at most one event is handled.
+    pub fn step(&mut self, now_us: u64) {
+        self.now_us = now_us;
+        let (event, frame) = self.link.tick(now_us);
+        if let Some(frame) = frame {
+            self.send_frame(&frame);
+        }
+        if let LinkEvent::Down(_) = event {
+            self.session_down("M is silent");
+        }
+        if let Some(name) = self.entries.iter().find(|(_, e)| e.is_runnable()).map(|(n, _)| n.clone()) {
+            self.run_one(&name);
+        }
+        self.poll_moves(now_us);
+        self.maybe_sleep(now_us);
+    }
+
+    // ---- running -------------------------------------------------------------------------------------------------
+
+    fn run_one(&mut self, name: &Name) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let fuel = entry.plan.spec.limits.fuel_per_event;
+        let Some(body) = entry.body() else { return };
+        let event = if body.container.host().initialised { body.queue.front().cloned() } else { None };
+        let (seq, time_us) = event.as_ref().map_or((0, None), |e| (e.seq, Some(e.time_us)));
+        let is_event = event.is_some();
+        body.container.begin(event);
+        let step = loop {
+            match body.container.run(fuel) {
+                Step::Pending => {}
+                step => break step,
+            }
+        };
+        let effects = body.container.take_effects();
+        if let Step::Exited(reason) = step {
+            return self.exited(name, reason, &effects);
+        }
+        if is_event {
+            body.queue.pop_front();
+            entry.placement.event_handled();
+        }
+        // Durable before anything of it is seen outside: a repeat after a crash is then recognised by its number.
+        self.store(name, Phase::Live);
+        self.carry_out(name, effects, time_us);
+        if seq > 0 {
+            self.wanted_moves();
+            self.send(&ToM::Ack { name: name.clone(), seq });
+        }
+    }
+
+    fn carry_out(&mut self, name: &Name, effects: Vec<OwnedEffect>, time_us: Option<u64>) {
+        for effect in effects {
+            match effect {
+                OwnedEffect::Log { level, text } => self.guest_log(name, level, &text),
+                OwnedEffect::Publish { topic, payload } => {
+                    for entry in self.entries.values_mut() {
+                        if let Placement::Any { moves, .. } = &entry.plan.placement {
+                            entry.placement.message_published(moves, &topic);
+                        }
+                        let at = entry.plan.spec.grants.subscribe.iter().position(|t| *t == topic);
+                        if let (Some(at), Some(body)) = (at.and_then(|p| u8::try_from(p).ok()), entry.body()) {
+                            // Number 0: not of M's stream, so not acknowledged to M.
+                            let (kind, time_us) = (EventKind::Message, time_us.unwrap_or(0));
+                            let payload = payload.clone();
+                            body.queue.push_back(OwnedEvent { seq: 0, kind, source: at, time_us, payload });
+                        }
+                    }
+                    let text = payload.iter().map(|b| if b.is_ascii_graphic() || *b == b' ' { *b as char } else { '.' });
+                    let what = What::Message {
+                        container: name.to_string(),
+                        topic: topic.to_string(),
+                        text: text.collect(),
+                    };
+                    self.event(time_us, what);
+                }
+                OwnedEffect::Wake { reason, .. } => {
+                    self.guest_log(name, 4, &format!("wake for {reason}: A is awake"));
+                }
+            }
+        }
+    }
+
+    fn exited(&mut self, name: &Name, reason: ExitReason, effects: &[OwnedEffect]) {
+        for effect in effects {
+            if let OwnedEffect::Log { level, text } = effect {
+                self.guest_log(name, *level, text);
+            }
+        }
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.drop_body(Place::Exited(Core::A, reason.to_string()));
+            entry.open = None;
+        }
+        self.out.push_back(Output::Forget { name: name.clone() });
+        self.send(&ToM::Remove { name: name.clone() });
+        let what = What::Exited { container: name.to_string(), core: api::Core::A, reason: reason.to_string() };
+        self.event(None, what);
+    }
+
+    fn guest_log(&mut self, name: &Name, level: u8, text: &str) {
+        let level = match level {
+            1 => "error",
+            2 => "warn",
+            3 => "info",
+            _ => "debug",
+        };
+        let what =
+            What::Log { core: api::Core::A, level: level.into(), uptime_us: None, text: format!("{name}: {text}") };
+        self.event(None, what);
+    }
+
+    /// Stores what is here of a container, with its queue.
+    fn store(&mut self, name: &Name, phase: Phase) {
+        let Some(body) = self.entries.get_mut(name).and_then(Entry::body) else { return };
+        match body.capture() {
+            Some(snapshot) => self.store_bytes(name, phase, snapshot),
+            None => self.guest_log(name, 1, "its state is over the limits of a snapshot and was not stored"),
+        }
+    }
+
+    fn store_bytes(&mut self, name: &Name, phase: Phase, snapshot: Vec<u8>) {
+        let record = Record { name: name.clone(), phase, snapshot }.to_bytes();
+        self.out.push_back(Output::Store { name: name.clone(), record });
+    }
+
+    // ---- session -------------------------------------------------------------------------------------------------
+
+    fn session_down(&mut self, reason: &str) {
+        if self.session == Session::Down {
+            return;
+        }
+        self.session = Session::Down;
+        self.bulk_out.free_all();
+        self.move_blocks.clear();
+        self.deploying = None;
+        self.deploys.clear();
+        for (name, entry) in &mut self.entries {
+            match &mut entry.open {
+                Some((_, _, Move::Asked)) => entry.open = None,
+                Some((id, _, Move::In { target, prepared, .. })) => {
+                    if target.link_down() == TargetAction::Drop {
+                        entry.open = None;
+                    } else if let (Some(mut body), id) = (prepared.take(), *id) {
+                        // In doubt: keep it the way an earlier life would have left it, and let the next session tell.
+                        if let Some(snapshot) = body.capture() {
+                            let record = Record { name: name.clone(), phase: Phase::Prepared(id), snapshot };
+                            self.records.insert(name.clone(), record);
+                        }
+                        entry.open = None;
+                    }
+                }
+                Some((id, _, Move::Out { source, .. })) => match source.link_down() {
+                    SourceAction::Resume(_) => entry.open = None,
+                    _ => {
+                        if let (Place::OnA(body), id) = (&mut entry.place, *id)
+                            && let Some(snapshot) = body.capture()
+                        {
+                            let record = Record { name: name.clone(), phase: Phase::MovedOut(id), snapshot };
+                            self.records.insert(name.clone(), record);
+                        }
+                        entry.drop_body(Place::Starting);
+                        entry.open = None;
+                    }
+                },
+                None => {}
+            }
+        }
+        self.event(None, What::LinkDown { reason: reason.to_owned() });
+        let reports = std::mem::take(&mut self.reports);
+        for id in reports {
+            let report = self.report();
+            self.reply(id, Reply::Report(report));
+        }
+    }
+
+    /// Tells M the rules that it evaluates alone.
+    fn tell_rules(&mut self) {
+        for rule in self.desired.wake.clone() {
+            self.send(&ToM::WakeRule { rule });
+        }
+        self.send(&ToM::Lockstep(self.desired.lockstep));
+    }
+
+    /// The inventory is complete: brings both cores to one view, then deploys what is missing.
+    fn settle(&mut self, now_us: u64) {
+        let retained = self.read_retained();
+        self.send(&ToM::Begin);
+        self.tell_rules();
+        self.send(&ToM::Power(Power::Awake));
+        self.asleep = false;
+        // What M holds and nobody wants any more.
+        let unwanted: Vec<Name> =
+            self.inventory.keys().filter(|n| !self.entries.contains_key(*n)).cloned().collect();
+        for name in unwanted {
+            self.send(&ToM::Remove { name });
+        }
+        self.session = Session::Settling;
+        let names: Vec<Name> = self.entries.keys().cloned().collect();
+        for name in names {
+            self.reconcile(&name, retained.get(&name), now_us);
+        }
+        self.deploy_next();
+        self.check_settled(now_us);
+    }
+
+    /// Puts containers that are nowhere yet to where they start.
+    fn place_all(&mut self, now_us: u64) {
+        self.session = Session::Settling;
+        let names: Vec<Name> = self
+            .entries
+            .iter()
+            .filter(|(_, e)| matches!(e.place, Place::Starting))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for name in names {
+            self.start_fresh(&name, false);
+        }
+        self.deploy_next();
+        self.check_settled(now_us);
+    }
+
+    fn check_settled(&mut self, now_us: u64) {
+        if self.session != Session::Settling || self.deploying.is_some() || !self.deploys.is_empty() {
+            return;
+        }
+        self.session = Session::Ready;
+        if let Some(id) = self.apply.take() {
+            let errors = std::mem::take(&mut self.apply_errors);
+            let reply =
+                if errors.is_empty() { Reply::Ok } else { Reply::Error { message: errors.join("\n") } };
+            self.reply(id, reply);
+        }
+        self.maybe_sleep(now_us);
+    }
+
+    fn fail_apply(&mut self, message: &str) {
+        if let Some(id) = self.apply.take() {
+            self.reply(id, Reply::Error { message: message.to_owned() });
+        }
+    }
+
+    /// Copies what counts in the retained slots out: state snapshots and queues by name.
+    fn read_retained(&self) -> BTreeMap<Name, Vec<RetainedRecord>> {
+        let mut found: BTreeMap<Name, Vec<RetainedRecord>> = BTreeMap::new();
+        for slot in 0..SLOTS_MAX {
+            let Some(len) = self.retained.len(slot) else { continue };
+            let mut bytes = vec![0; len];
+            if self.retained.read(slot, &mut bytes).is_err() {
+                continue;
+            }
+            if let Some(record) = RetainedRecord::parse(bytes) {
+                found.entry(record.name.clone()).or_default().push(record);
+            }
+        }
+        found
+    }
+
+    // ---- messages ------------------------------------------------------------------------------------------------
+
+    fn message(&mut self, message: FromM, now_us: u64) {
+        match message {
+            FromM::Holds { name, state, in_doubt, committed, .. } => {
+                self.inventory.insert(name, MCopy { state, in_doubt, committed });
+            }
+            FromM::InventoryEnd => self.settle(now_us),
+            FromM::Deployed { token } => self.deployed(token, None, now_us),
+            FromM::DeployRefused { token, detail } => self.deployed(token, Some(&detail), now_us),
+            FromM::Event { name, seq, source, time_us, payload } => {
+                self.wake_up("an event for a container on A", now_us);
+                let (kind, payload) = (EventKind::Message, payload.to_vec());
+                self.deliver(&name, OwnedEvent { seq, kind, source, time_us, payload });
+            }
+            FromM::Wake { reason, name, seq, time_us, payload } => {
+                self.wake_up(&reason, now_us);
+                let bytes = self.fetch(&payload, WAKE_BYTES_MAX);
+                let Some(bytes) = bytes else { return };
+                let repeat = self.entries.get_mut(&name).and_then(Entry::body).is_some_and(|b| seq <= b.cursor);
+                if !repeat {
+                    let len = bytes.len() as u64;
+                    self.wakes.push(api::WakeReport {
+                        reason: reason.to_string(),
+                        time_us,
+                        latency_us: None,
+                        bytes: len,
+                    });
+                    let what =
+                        What::Wake { reason: reason.to_string(), container: name.to_string(), bytes: len };
+                    self.event(Some(time_us), what);
+                }
+                let event = OwnedEvent { seq, kind: EventKind::Wake, source: 0, time_us, payload: bytes };
+                self.deliver(&name, event);
+            }
+            FromM::Woken { reason, latency_us } => {
+                if let Some(wake) = self.wakes.iter_mut().rev().find(|w| w.reason == reason.as_str()) {
+                    wake.latency_us = Some(latency_us);
+                }
+                self.event(None, What::Woken { reason: reason.to_string(), latency_us });
+            }
+            FromM::Exited { name, reason } => {
+                if let Some(entry) = self.entries.get_mut(&name) {
+                    entry.place = Place::Exited(Core::M, reason.to_string());
+                    entry.open = None;
+                }
+                let what =
+                    What::Exited { container: name.to_string(), core: api::Core::M, reason: reason.to_string() };
+                self.event(None, what);
+            }
+            FromM::MoveRefused { id, name, reason } => self.move_refused(&name, id, reason, now_us),
+            FromM::Migrate { id, name, step } => self.migrate(id, &name, &step, now_us),
+            FromM::ContainerStats { name, memory, fuel, handled, dropped, refused, digest, .. } => {
+                if let Some(entry) = self.entries.get_mut(&name) {
+                    entry.on_m = crate::entry::MNumbers { memory, fuel, handled, dropped, refused, digest };
+                }
+            }
+            FromM::Stats { time_us, wakes, .. } => {
+                self.time_us = time_us;
+                self.wakes_held_back = wakes[1] + wakes[2];
+                let ids = std::mem::take(&mut self.reports);
+                for id in ids {
+                    let report = self.report();
+                    self.reply(id, Reply::Report(report));
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, name: &Name, event: OwnedEvent) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let Some(body) = entry.body() else { return };
+        let repeat = event.seq <= body.cursor;
+        body.push(event);
+        let seq = body.handled_seq();
+        // A repeat is acknowledged again: the acknowledgement was lost with its session.
+        if repeat && seq > 0 {
+            self.send(&ToM::Ack { name: name.clone(), seq });
+        }
+    }
+
+    fn fetch(&mut self, block: &BulkRef, limit: usize) -> Option<Vec<u8>> {
+        let fetched = self.bulk_in.check(block, limit).and_then(|len| {
+            let mut bytes = vec![0; len];
+            self.bulk_in.get(block, &mut bytes).map(|()| bytes)
+        });
+        match fetched {
+            Ok(bytes) => {
+                self.bulk_received_bytes += bytes.len() as u64;
+                Some(bytes)
+            }
+            Err(error) => {
+                let text = format!("M sent a bulk descriptor that was refused: {error}");
+                let what = What::Log { core: api::Core::A, level: "error".into(), uptime_us: None, text };
+                self.event(None, what);
+                None
+            }
+        }
+    }
+
+    // ---- deployment ----------------------------------------------------------------------------------------------
+
+    /// Queues a deployment to M: live there, or only known there because it lives here.
+    pub(crate) fn deploy(&mut self, name: &Name, snapshot: Option<Vec<u8>>, live: bool, from: &'static str) {
+        self.deploys.push_back((name.clone(), snapshot, live, from));
+    }
+
+    fn deploy_next(&mut self) {
+        if self.deploying.is_some() {
+            return;
+        }
+        while let Some((name, snapshot, live, from)) = self.deploys.pop_front() {
+            let Some(entry) = self.entries.get(&name) else { continue };
+            let mut spec = [0; coracle_wire::SPEC_BYTES_MAX];
+            let Some(spec) = coracle_wire::encode(&entry.plan.spec, &mut spec) else { continue };
+            let parts = [Some(spec), Some(entry.plan.module.as_slice()), snapshot.as_deref()];
+            let mut blocks = Vec::new();
+            for part in parts.into_iter().flatten() {
+                match self.bulk_out.put(&[part]) {
+                    Ok(block) => {
+                        self.bulk_sent_bytes += u64::from(block.len);
+                        blocks.push(block);
+                    }
+                    Err(_) => break,
+                }
+            }
+            let wanted = 2 + usize::from(snapshot.is_some());
+            let (Some(spec), Some(module), true) = (blocks.first(), blocks.get(1), blocks.len() == wanted) else {
+                for block in &blocks {
+                    self.bulk_out.free(block);
+                }
+                self.refused(&name, "the module and its state do not fit the bulk region");
+                continue;
+            };
+            self.tokens = self.tokens.wrapping_add(1);
+            let token = self.tokens;
+            let message =
+                ToM::Deploy { token, spec: *spec, module: *module, snapshot: blocks.get(2).copied(), live };
+            self.send(&message);
+            self.deploying = Some((token, name, live, from, blocks));
+            return;
+        }
+    }
+
+    fn deployed(&mut self, token: u16, refusal: Option<&str>, now_us: u64) {
+        let Some((_, name, live, from, blocks)) = self.deploying.take_if(|(t, ..)| *t == token) else { return };
+        for block in &blocks {
+            self.bulk_out.free(block);
+        }
+        match refusal {
+            Some(detail) => self.refused(&name, detail),
+            None if live => {
+                if let Some(entry) = self.entries.get_mut(&name) {
+                    entry.place = Place::OnM;
+                    entry.arrived(Core::M);
+                }
+                self.records.remove(&name);
+                self.out.push_back(Output::Forget { name: name.clone() });
+                self.started(&name, api::Core::M, from);
+            }
+            None => self.tell_remote(&name),
+        }
+        self.deploy_next();
+        self.check_settled(now_us);
+    }
+
+    fn refused(&mut self, name: &Name, detail: &str) {
+        self.apply_errors.push(format!("container `{name}` was refused by the M core: {detail}"));
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.place = Place::Exited(Core::M, format!("refused: {detail}"));
+        }
+        let what = What::Exited { container: name.to_string(), core: api::Core::M, reason: detail.to_owned() };
+        self.event(None, what);
+    }
+
+    fn started(&mut self, name: &Name, core: api::Core, from: &str) {
+        self.event(None, What::Started { container: name.to_string(), core, from: from.to_owned() });
+    }
+
+    /// Tells M that a container is here and from where on it wants its events.
+    pub(crate) fn tell_remote(&mut self, name: &Name) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let subscribe = entry.plan.spec.grants.subscribe.clone();
+        let Some(body) = entry.body() else { return };
+        let cursor = body.cursor;
+        self.send(&ToM::Remote { name: name.clone(), subscribe, cursor });
+    }
+
+    /// Starts a container afresh where it prefers to be.
+    pub(crate) fn start_fresh(&mut self, name: &Name, lost: bool) {
+        if lost {
+            let detail = "no checkpoint of its state was left; it starts afresh".to_owned();
+            self.event(None, What::Lost { container: name.to_string(), detail });
+        }
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        match entry.plan.placement.initial() {
+            Core::M => self.deploy(name, None, true, "fresh"),
+            Core::A => match Body::fresh(&self.engine, &entry.plan, 0) {
+                Ok(body) => self.live_here(name, body, "fresh"),
+                Err(error) => {
+                    entry.place = Place::Exited(Core::A, error.clone());
+                    self.apply_errors.push(format!("container `{name}` cannot start on A: {error}"));
+                }
+            },
+        }
+    }
+
+    /// A container is live here from now on; M is told, if it does not know.
+    pub(crate) fn live_here(&mut self, name: &Name, body: Body, from: &str) {
+        let held = self.inventory.contains_key(name);
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        entry.place = Place::OnA(Box::new(body));
+        entry.arrived(Core::A);
+        let movable = matches!(entry.plan.placement, Placement::Any { .. });
+        self.store(name, Phase::Live);
+        self.records.remove(name);
+        self.started(name, api::Core::A, from);
+        if movable && !held {
+            self.deploy(name, None, false, "");
+        } else {
+            self.tell_remote(name);
+        }
+    }
+
+    // ---- reconciliation (see reconcile.rs for the decision) -----------------------------------------------------
+
+    fn reconcile(&mut self, name: &Name, retained: Option<&Vec<RetainedRecord>>, now_us: u64) {
+        use crate::reconcile::{Verdict, decide};
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let here = match (&entry.place, &entry.open) {
+            (Place::OnA(_), _) => Some(Phase::Live),
+            _ => self.records.get(name).map(|r| r.phase),
+        };
+        let m = self.inventory.get(name).copied();
+        let kind = retained.and_then(|r| r.iter().find_map(RetainedRecord::kind));
+        let verdict = decide(m, if m.is_none() { kind } else { None }, here, entry.known);
+        match verdict {
+            Verdict::OnM => {
+                entry.place = Place::OnM;
+                entry.arrived(Core::M);
+                self.records.remove(name);
+                self.out.push_back(Output::Forget { name: name.clone() });
+                self.started(name, api::Core::M, "attached");
+            }
+            Verdict::ExitedOnM => {
+                entry.place = Place::Exited(Core::M, "ended before this supervisor started".into());
+                self.records.remove(name);
+                self.out.push_back(Output::Forget { name: name.clone() });
+            }
+            Verdict::OnA(confirm) => {
+                self.revive_here(name, retained.filter(|_| m.is_none()));
+                if let Some(id) = confirm {
+                    self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Committed });
+                }
+            }
+            Verdict::OnAAbort(id) => {
+                let step = MoveStep::Abort(RefuseReason::LinkLost);
+                self.send(&ToM::Migrate { id, name: name.clone(), step });
+                self.revive_here(name, None);
+            }
+            Verdict::CommitToM(id) => {
+                entry.place = Place::Starting;
+                let source = Source {
+                    id,
+                    name: name.clone(),
+                    phase: coracle_migrate::role::SourcePhase::Committed,
+                };
+                entry.open = Some((id, now_us, Move::Out { source, bytes: 0, queued: 0 }));
+                self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Commit });
+            }
+            Verdict::RestoreRetained => match retained.and_then(|r| RetainedRecord::merge(r)) {
+                Some(snapshot) => self.deploy(name, Some(snapshot), true, "checkpoint"),
+                None => self.start_fresh(name, true),
+            },
+            Verdict::RestoreRecord => {
+                let snapshot = self.records.get(name).map(|r| r.snapshot.clone());
+                self.deploy(name, snapshot, true, "checkpoint");
+            }
+            Verdict::Fresh { lost } => self.start_fresh(name, lost),
+        }
+    }
+
+    /// Makes a container live here: the body that is already here, or the stored record, with what M's retained queue
+    /// has beyond it.
+    fn revive_here(&mut self, name: &Name, retained: Option<&Vec<RetainedRecord>>) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let (plan, place) = (entry.plan.clone(), std::mem::replace(&mut entry.place, Place::Starting));
+        let (body, from) = match place {
+            Place::OnA(body) => (Ok(*body), "attached"),
+            _ => {
+                let record = self.records.get(name).map(|r| r.snapshot.clone()).unwrap_or_default();
+                let restored = Snapshot::decode(&record)
+                    .map_err(|e| e.to_string())
+                    .and_then(|s| Body::restore(&self.engine, &plan, &s));
+                (restored, "checkpoint")
+            }
+        };
+        match body {
+            Ok(mut body) => {
+                for event in retained.into_iter().flatten().flat_map(RetainedRecord::queued) {
+                    body.push(event);
+                }
+                self.live_here(name, body, from);
+            }
+            Err(error) => {
+                let detail = format!("its stored state cannot be used ({error}); it starts afresh");
+                self.event(None, What::Lost { container: name.to_string(), detail });
+                self.start_fresh(name, false);
+            }
+        }
+    }
+
+    // ---- moves ---------------------------------------------------------------------------------------------------
+
+    /// Begins a move.
+    fn start_move(&mut self, container: &str, to: Core, reason: &str, now_us: u64) -> Result<(), String> {
+        let name = Name::try_from(container).map_err(|_| format!("no container is named `{container}`"))?;
+        self.wake_up("a container moves", now_us);
+        let id = self.next_move;
+        let queued_min = self.desired.queued_at_move;
+        let ready = self.session == Session::Ready;
+        let entry = self.entries.get_mut(&name).ok_or_else(|| format!("no container is named `{container}`"))?;
+        if !matches!(entry.plan.placement, Placement::Any { .. }) {
+            return Err(format!("`{container}` may not move: its manifest says core = one core only"));
+        }
+        if !ready || entry.open.is_some() {
+            return Err(format!("`{container}` cannot move now: the link is down or another move is open"));
+        }
+        let from = match (&entry.place, to) {
+            (Place::OnM, Core::A) => {
+                entry.open = Some((id, now_us, Move::Asked));
+                self.send(&ToM::MoveOut { id, name: name.clone(), queued_min });
+                api::Core::M
+            }
+            (Place::OnA(_), Core::M) => {
+                let source = Source::new(id, name.clone(), queued_min, now_us.saturating_add(HOLD_US_MAX));
+                entry.open = Some((id, now_us, Move::Out { source, bytes: 0, queued: 0 }));
+                api::Core::A
+            }
+            (Place::OnM | Place::OnA(_), _) => return Err(format!("`{container}` is there already")),
+            _ => return Err(format!("`{container}` does not run")),
+        };
+        self.next_move = self.next_move.wrapping_add(1);
+        let to = if from == api::Core::M { api::Core::A } else { api::Core::M };
+        let what = What::MoveStarted { container: name.to_string(), from, to, reason: reason.to_owned() };
+        self.event(None, what);
+        Ok(())
+    }
+
+    /// Marks the moves that the placement rules ask for; they begin in this very step, before M hears that the event
+    /// that asked for them is done.
+    fn wanted_moves(&mut self) {
+        let wanted: Vec<(Name, Core)> = self
+            .entries
+            .iter()
+            .filter(|(_, e)| e.open.is_none() && e.retry_us == 0)
+            .filter_map(|(n, e)| Some((n.clone(), e.wanted()?)))
+            .collect();
+        for (name, to) in wanted {
+            // A refusal here means that it cannot move now; the rule asks again.
+            let _ = self.start_move(&name, to, "its placement rule", self.now_us);
+        }
+    }
+
+    fn poll_moves(&mut self, now_us: u64) {
+        for entry in self.entries.values_mut() {
+            if entry.retry_us > 0 && now_us >= entry.retry_us {
+                entry.retry_us = 0;
+            }
+        }
+        self.wanted_moves();
+        let names: Vec<Name> = self.entries.keys().cloned().collect();
+        for name in names {
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            let (image, memory) = (entry.plan.spec.image, entry.plan.spec.limits.memory);
+            let queued = match &entry.place {
+                Place::OnA(body) => body.queue.len(),
+                _ => continue,
+            };
+            if let Some((id, since_us, Move::Out { source, .. })) = &mut entry.open
+                && source.poll(queued, now_us) == SourceAction::SendOffer
+            {
+                *since_us = now_us;
+                let (id, name) = (*id, name.clone());
+                self.send(&ToM::Migrate { id, name, step: MoveStep::Offer { image, memory } });
+            }
+        }
+    }
+
+    fn migrate(&mut self, id: MigrationId, name: &Name, step: &MoveStep<BulkRef>, now_us: u64) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let send_step = |step| ToM::Migrate { id, name: name.clone(), step };
+        match (&mut entry.open, step) {
+            (Some((open, since_us, slot @ Move::Asked)), MoveStep::Offer { image, .. }) if *open == id => {
+                if *image != entry.plan.spec.image {
+                    let refusal = send_step(MoveStep::Refuse(RefuseReason::NoImage));
+                    self.send(&refusal);
+                    return self.move_refused(name, id, RefuseReason::NoImage, now_us);
+                }
+                *since_us = now_us;
+                *slot = Move::In { target: Target::new(id, name.clone()), prepared: None, bytes: 0, queued: 0 };
+                let accept = send_step(MoveStep::Accept);
+                self.send(&accept);
+            }
+            (Some((open, _, Move::In { target, .. })), _) if *open == id => match (target.told(step), step) {
+                (TargetAction::Restore, MoveStep::State { bulk }) => {
+                    let bulk = *bulk;
+                    match self.prepare_move(id, name, &bulk) {
+                        Ok(()) => {
+                            let ready = send_step(MoveStep::Ready);
+                            self.send(&ready);
+                        }
+                        Err(reason) => {
+                            let refusal = send_step(MoveStep::Refuse(reason));
+                            self.send(&refusal);
+                            self.move_refused(name, id, reason, now_us);
+                        }
+                    }
+                }
+                (TargetAction::GoLive, _) => self.go_live(id, name, now_us),
+                (TargetAction::Drop, MoveStep::Abort(reason)) => {
+                    let reason = *reason;
+                    self.out.push_back(Output::Forget { name: name.clone() });
+                    self.move_refused(name, id, reason, now_us);
+                }
+                _ => {}
+            },
+            (Some((open, _, Move::Out { source, .. })), _) if *open == id => {
+                let action = source.answer(step);
+                self.source_action(id, name, action, now_us);
+            }
+            // The Committed that answered this Commit was lost with its session.
+            (_, MoveStep::Commit) if entry.moved_in == Some(id) || matches!(entry.place, Place::OnA(_)) => {
+                let committed = send_step(MoveStep::Committed);
+                self.send(&committed);
+            }
+            _ => {}
+        }
+    }
+
+    fn prepare_move(&mut self, id: MigrationId, name: &Name, bulk: &BulkRef) -> Result<(), RefuseReason> {
+        let bytes = self.fetch(bulk, SNAPSHOT_BYTES_MAX).ok_or(RefuseReason::BadState)?;
+        let snapshot = Snapshot::decode(&bytes).map_err(|_| RefuseReason::BadState)?;
+        let entry = self.entries.get_mut(name).ok_or(RefuseReason::NotHere)?;
+        let body = Body::restore(&self.engine, &entry.plan, &snapshot).map_err(|_| RefuseReason::BadState)?;
+        if let Some((_, _, Move::In { target, prepared, bytes: size, queued })) = &mut entry.open {
+            (*size, *queued) = (bytes.len() as u64, u32::from(snapshot.head().events));
+            *prepared = Some(body);
+            target.restored();
+        }
+        self.store_bytes(name, Phase::Prepared(id), bytes);
+        Ok(())
+    }
+
+    fn go_live(&mut self, id: MigrationId, name: &Name, now_us: u64) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let Some((_, since_us, Move::In { prepared: Some(body), bytes, queued, .. })) = entry.open.take() else {
+            return;
+        };
+        entry.place = Place::OnA(Box::new(body));
+        entry.moved_in = Some(id);
+        entry.arrived(Core::A);
+        self.store(name, Phase::Live);
+        self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Committed });
+        let downtime_us = now_us.saturating_sub(since_us);
+        self.moved(name, api::Core::M, api::Core::A, bytes, queued, downtime_us);
+    }
+
+    fn source_action(&mut self, id: MigrationId, name: &Name, action: SourceAction, now_us: u64) {
+        match action {
+            SourceAction::Nothing | SourceAction::SendOffer | SourceAction::SendCommit => {}
+            SourceAction::SendState => {
+                let captured = self.entries.get_mut(name).and_then(Entry::body).and_then(|body| {
+                    let queued = u32::try_from(body.queue.len()).unwrap_or(u32::MAX);
+                    Some((body.capture()?, queued))
+                });
+                let put = captured.and_then(|(snapshot, queued)| {
+                    Some((self.bulk_out.put(&[&snapshot]).ok()?, snapshot.len() as u64, queued))
+                });
+                let Some((bulk, size, count)) = put else {
+                    let step = MoveStep::Abort(RefuseReason::TooLarge);
+                    self.send(&ToM::Migrate { id, name: name.clone(), step });
+                    return self.move_refused(name, id, RefuseReason::TooLarge, now_us);
+                };
+                self.bulk_sent_bytes += size;
+                self.move_blocks.insert(id, bulk);
+                if let Some((_, _, Move::Out { bytes, queued, .. })) =
+                    self.entries.get_mut(name).and_then(|e| e.open.as_mut())
+                {
+                    (*bytes, *queued) = (size, count);
+                }
+                self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::State { bulk } });
+            }
+            SourceAction::Commit => {
+                self.free_move(id);
+                // The commit point: once this record is stored, M's copy is the live one.
+                self.store(name, Phase::MovedOut(id));
+                self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Commit });
+            }
+            SourceAction::Release => {
+                let Some(entry) = self.entries.get_mut(name) else { return };
+                let Some((_, since_us, Move::Out { bytes, queued, .. })) = entry.open.take() else { return };
+                entry.drop_body(Place::OnM);
+                entry.arrived(Core::M);
+                self.records.remove(name);
+                self.out.push_back(Output::Forget { name: name.clone() });
+                let downtime_us = now_us.saturating_sub(since_us);
+                self.moved(name, api::Core::A, api::Core::M, bytes, queued, downtime_us);
+            }
+            SourceAction::Resume(reason) => {
+                self.free_move(id);
+                self.move_refused(name, id, reason, now_us);
+            }
+        }
+    }
+
+    fn free_move(&mut self, id: MigrationId) {
+        if let Some(block) = self.move_blocks.remove(&id) {
+            self.bulk_out.free(&block);
+        }
+    }
+
+    fn move_refused(&mut self, name: &Name, id: MigrationId, reason: RefuseReason, now_us: u64) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        if entry.open.as_ref().is_none_or(|(open, ..)| *open != id) {
+            return;
+        }
+        let to = if matches!(entry.open, Some((_, _, Move::Out { .. }))) { api::Core::M } else { api::Core::A };
+        entry.open = None;
+        entry.retry_us = now_us + RETRY_US;
+        let what =
+            What::MoveRefused { container: name.to_string(), to, reason: reason.as_str().to_owned() };
+        self.event(None, what);
+    }
+
+    fn moved(&mut self, name: &Name, from: api::Core, to: api::Core, bytes: u64, queued: u32, downtime_us: u64) {
+        let container = name.to_string();
+        self.moves.push(api::MoveReport { container: container.clone(), from, to, bytes, queued, downtime_us });
+        self.event(None, What::Moved { container, from, to, bytes, queued, downtime_us });
+    }
+
+    // ---- sleep ---------------------------------------------------------------------------------------------------
+
+    fn wake_up(&mut self, reason: &str, now_us: u64) {
+        if !self.asleep {
+            return;
+        }
+        self.asleep = false;
+        self.link.set_asleep(false, now_us);
+        // First of all, so that M's latency is that of the wake and not of the work.
+        self.send(&ToM::Power(Power::Awake));
+        self.event(None, What::Power { awake: true, reason: reason.to_owned() });
+    }
+
+    /// Goes to sleep when nothing holds A awake.
+    fn maybe_sleep(&mut self, now_us: u64) {
+        let held = self.asleep
+            || self.session != Session::Ready
+            || self.entries.is_empty()
+            || !self.reports.is_empty()
+            || self.apply.is_some()
+            || self.entries.values().any(|e| {
+                // What came from M goes back before A sleeps; its events keep coming until then.
+                let guest_of_m = matches!(e.place, Place::OnA(_))
+                    && matches!(e.plan.placement, Placement::Any { prefer: Core::M, .. });
+                e.open.is_some() || e.is_runnable() || guest_of_m
+            });
+        if held {
+            return;
+        }
+        self.asleep = true;
+        self.send(&ToM::Power(Power::Asleep));
+        self.link.set_asleep(true, now_us);
+        self.event(None, What::Power { awake: false, reason: "nothing left to do".into() });
+    }
+
+    // ---- out -----------------------------------------------------------------------------------------------------
+
+    fn send(&mut self, message: &ToM) {
+        let (mut body, mut frame) = ([0; FRAME_BYTES_MAX], [0; FRAME_BYTES_MAX]);
+        let Some(body) = coracle_wire::encode(message, &mut body) else { return };
+        if let Some(frame) = self.link.send(body, &mut frame) {
+            self.out.push_back(Output::Send(frame.to_vec()));
+        }
+    }
+
+    fn send_frame(&mut self, frame: &Frame<'_>) {
+        let mut out = [0; FRAME_BYTES_MAX];
+        if let Some(bytes) = coracle_link::encode(frame, &mut out) {
+            self.out.push_back(Output::Send(bytes.to_vec()));
+        }
+    }
+
+    fn reply(&mut self, id: RequestId, reply: Reply) {
+        self.out.push_back(Output::Reply(id, reply));
+    }
+
+    /// Tells the clients, now and later.
+    pub fn event(&mut self, time_us: Option<u64>, what: What) {
+        self.events += 1;
+        let event = Event { number: self.events, time_us, what };
+        if self.kept.len() == EVENTS_KEPT_MAX {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(event.clone());
+        self.out.push_back(Output::Event(event));
+    }
+}

@@ -1,0 +1,423 @@
+//! The process as a launcher, an A core and a sensor see it. Everything waits for bells, lines or the end of the
+//! process, never for time to pass.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use coracle_board_api::log_ring::Consumer;
+use coracle_board_api::sensor_wire::{Block, CREDIT, FRAME_BYTES_MAX};
+use coracle_board_api::{SharedLayout, Span};
+use coracle_boards::Board;
+use coracle_bulk::BulkWriter;
+use coracle_guest_abi::host::{Grants, Name};
+use coracle_link::{CHANNEL, Event, FRAME_BYTES_MAX as LINK_BYTES_MAX, Frame, Initiator, VERSIONS, Versions};
+use coracle_rpmsg::{
+    ControlWords, Driver, KICK_TO_DEVICE, KICK_TO_DRIVER, Layout, NAME_SERVICE_ADDRESS, NameService, PAYLOAD_BYTES_MAX,
+    STATUS_DRIVER_OK, VringSize, read_table,
+};
+use coracle_shmem::{MappedFile, Region};
+use coracle_wire::{A_ENDPOINT, ContainerSpec, FromM, Limits, M_ENDPOINT, ToM};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// A test that waits longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_coracle-m-host");
+
+/// The process, killed at the end of the test.
+struct Host {
+    child: Child,
+}
+
+impl Host {
+    fn start(dir: &Path) -> Self {
+        let mut child = Command::new(PROGRAM).arg("--run-dir").arg(dir).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Self { child }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn end(mut self, signal: Signal) -> ExitStatus {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    /// A line of `/proc/PID/status`.
+    fn status(&self, key: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn connect(dir: &Path, socket: &str) -> UnixStream {
+    let stream = UnixStream::connect(dir.join(socket)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn layout() -> SharedLayout {
+    Board::builtin("host").unwrap().shared
+}
+
+fn map(dir: &Path) -> MappedFile {
+    MappedFile::open(&dir.join("shared.mem"), layout().bytes as usize).unwrap()
+}
+
+fn part(memory: &MappedFile, span: Span) -> Region<'_> {
+    memory.region().sub(span.offset as usize, span.bytes as usize).unwrap()
+}
+
+/// The A core, by hand.
+struct A<'m> {
+    memory: &'m MappedFile,
+    bell: UnixStream,
+    words: ControlWords<'m>,
+    driver: Driver<'m>,
+    link: Initiator,
+}
+
+impl<'m> A<'m> {
+    /// Takes the rings over as the resource table's documentation says, and waits for the announcement.
+    fn attach(dir: &Path, memory: &'m MappedFile, versions: Versions) -> Self {
+        let shared = layout();
+        let size = VringSize::new(shared.vring_num, shared.vring_align).unwrap();
+        let address = |span: Span| shared.address + span.offset;
+        let table = part(memory, shared.resource_table);
+        read_table(&table, [address(shared.vring0), address(shared.vring1)], size).unwrap();
+        let words = ControlWords::new(table);
+        let mut bell = connect(dir, "doorbell.sock");
+        let epoch = words.driver_epoch().unwrap() + 1;
+        words.set_status(0).unwrap();
+        words.set_driver_epoch(epoch).unwrap();
+        bell.write_all(&[KICK_TO_DEVICE]).unwrap();
+        while words.device_epoch().unwrap() != epoch {
+            hear(&mut bell);
+        }
+        let driver = Driver::new(&Layout {
+            vring0: part(memory, shared.vring0),
+            vring1: part(memory, shared.vring1),
+            buffers: part(memory, shared.buffers),
+            buffers_address: u64::from(address(shared.buffers)),
+            size,
+        })
+        .unwrap();
+        words.set_status(STATUS_DRIVER_OK).unwrap();
+        bell.write_all(&[KICK_TO_DEVICE]).unwrap();
+        let mut a = Self { memory, bell, words, driver, link: Initiator::new(100, versions) };
+        let (dst, announcement) = a.receive();
+        let announced = NameService::from_bytes(&announcement).unwrap();
+        assert_eq!((dst, announced.name()), (NAME_SERVICE_ADDRESS, CHANNEL));
+        assert_eq!((announced.address, announced.destroyed), (M_ENDPOINT, false));
+        a
+    }
+
+    fn receive(&mut self) -> (u32, Vec<u8>) {
+        let mut payload = [0; PAYLOAD_BYTES_MAX];
+        loop {
+            if let Some(message) = self.driver.receive(&mut payload).unwrap() {
+                self.bell.write_all(&[KICK_TO_DRIVER]).unwrap();
+                return (message.dst, payload[..message.len].to_vec());
+            }
+            hear(&mut self.bell);
+        }
+    }
+
+    fn receive_frame(&mut self) -> Vec<u8> {
+        let (dst, frame) = self.receive();
+        assert_eq!(dst, A_ENDPOINT);
+        frame
+    }
+
+    fn send_frame(&mut self, frame: &[u8]) {
+        if self.driver.send(A_ENDPOINT, M_ENDPOINT, frame).unwrap() {
+            self.bell.write_all(&[KICK_TO_DEVICE]).unwrap();
+        }
+    }
+
+    /// Sends a Hello and returns the answer.
+    fn greet(&mut self) -> Vec<u8> {
+        let hello = self.link.open(0);
+        self.send_frame(coracle_link::encode(&hello, &mut [0; LINK_BYTES_MAX]).unwrap());
+        self.receive_frame()
+    }
+
+    /// Opens a session with an M core that holds nothing, and returns M's nonce.
+    fn open_session(&mut self) -> u32 {
+        let welcome = self.greet();
+        let Event::Up { version: 1, session } = self.link.receive(&welcome, 0) else { panic!("no session") };
+        assert_eq!(self.message(), FromM::InventoryEnd);
+        self.tell(&ToM::Begin);
+        session.m
+    }
+
+    fn tell(&mut self, message: &ToM) {
+        let (mut body, mut frame) = ([0; LINK_BYTES_MAX], [0; LINK_BYTES_MAX]);
+        let frame = self.link.send(coracle_wire::encode(message, &mut body).unwrap(), &mut frame).unwrap();
+        self.send_frame(frame);
+    }
+
+    fn message(&mut self) -> FromM {
+        let frame = self.receive_frame();
+        let Event::Message(body) = self.link.receive(&frame, 0) else { panic!("not a message") };
+        coracle_wire::decode(body).unwrap()
+    }
+
+    /// Everything in the log so far. Call once.
+    fn log(&self) -> String {
+        let mut consumer = Consumer::attach(part(self.memory, layout().log)).unwrap();
+        let mut bytes = vec![0; layout().log.bytes as usize];
+        let len = consumer.drain(&mut bytes).unwrap();
+        bytes.truncate(len);
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+/// Waits for a bell.
+fn hear(bell: &mut UnixStream) {
+    assert_ne!(bell.read(&mut [0; 64]).expect("a bell in time"), 0, "the M core closed the doorbell");
+}
+
+#[test]
+fn a_hello_is_answered_and_logged() {
+    let dir = TempDir::new().unwrap();
+    let host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let mut a = A::attach(dir.path(), &memory, VERSIONS);
+    assert_eq!(a.open_session(), 1, "the first boot");
+    a.tell(&ToM::Query);
+    assert!(matches!(a.message(), FromM::Stats { time_us: 0, .. }));
+    let log = a.log();
+    for line in log.lines() {
+        let mut words = line.splitn(3, ' ');
+        assert!(["error", "warn", "info", "debug"].contains(&words.next().unwrap()), "{line}");
+        assert!(words.next().unwrap().parse::<u64>().is_ok(), "{line}");
+    }
+    assert!(log.lines().next().unwrap().contains("M core started"), "{log}");
+    assert!(log.contains(" session with A opened, version 1\n"), "{log}");
+    drop(host);
+}
+
+#[test]
+fn a_killed_process_comes_back_with_a_higher_boot_id() {
+    let dir = TempDir::new().unwrap();
+    let memory = map(dir.path());
+    for life in 1..=3 {
+        let host = Host::start(dir.path());
+        let mut a = A::attach(dir.path(), &memory, VERSIONS);
+        assert_eq!(a.words.boot_id(), Ok(life));
+        assert_eq!(a.open_session(), life);
+        host.kill();
+        assert_eq!(a.bell.read(&mut [0; 64]).ok().filter(|n| *n > 0), None, "the doorbell tells A");
+        assert!(dir.path().join("doorbell.sock").exists(), "a stale socket for the next life to replace");
+    }
+}
+
+#[test]
+fn an_attached_a_learns_of_a_restart_by_the_first_bell() {
+    let dir = TempDir::new().unwrap();
+    let memory = map(dir.path());
+    let host = Host::start(dir.path());
+    let a = A::attach(dir.path(), &memory, VERSIONS);
+    host.kill();
+    let _host = Host::start(dir.path());
+    let mut bell = connect(dir.path(), "doorbell.sock");
+    hear(&mut bell);
+    assert_eq!(a.words.boot_id(), Ok(2));
+}
+
+#[test]
+fn a_version_mismatch_is_refused_with_both_ranges() {
+    let dir = TempDir::new().unwrap();
+    let _host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let newer = Versions { min: 7, max: 9 };
+    let mut a = A::attach(dir.path(), &memory, newer);
+    let reject = a.greet();
+    assert_eq!(a.link.receive(&reject, 0), Event::Refused { ours: newer, theirs: VERSIONS });
+    let (log, ours) = (a.log(), VERSIONS);
+    assert!(log.contains(&format!("A speaks versions 7 to 9, this firmware {} to {}", ours.min, ours.max)), "{log}");
+    // The same process still takes an A that it understands.
+    drop(a);
+    assert_eq!(A::attach(dir.path(), &memory, VERSIONS).open_session(), 1);
+}
+
+#[test]
+fn a_lost_doorbell_ends_neither_the_process_nor_the_session() {
+    let dir = TempDir::new().unwrap();
+    let mut host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let mut a = A::attach(dir.path(), &memory, VERSIONS);
+    a.open_session();
+    for _ in 0..20 {
+        a.bell.shutdown(std::net::Shutdown::Both).unwrap();
+        a.bell = connect(dir.path(), "doorbell.sock");
+        a.tell(&ToM::Query);
+        assert!(matches!(a.message(), FromM::Stats { .. }));
+    }
+    assert!(host.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn only_the_newest_doorbell_connection_counts() {
+    let dir = TempDir::new().unwrap();
+    let _host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let mut a = A::attach(dir.path(), &memory, VERSIONS);
+    a.open_session();
+    let mut old = std::mem::replace(&mut a.bell, connect(dir.path(), "doorbell.sock"));
+    let mut rest = Vec::new();
+    old.read_to_end(&mut rest).expect("closed by the M core");
+    a.tell(&ToM::Query);
+    assert!(matches!(a.message(), FromM::Stats { .. }));
+}
+
+#[test]
+fn the_sensor_is_asked_once_a_block_and_again_when_it_reconnects() {
+    let dir = TempDir::new().unwrap();
+    let _host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let mut a = A::attach(dir.path(), &memory, VERSIONS);
+    a.open_session();
+    let module = wat::parse_str(
+        r#"(module (memory (export "memory") 1)
+            (func (export "init") (result i32) i32.const 0)
+            (func (export "on_event") (param i32 i32 i32) (result i32) i32.const 0))"#,
+    )
+    .unwrap();
+    let name = Name::try_from("listener").unwrap();
+    let mut grants = Grants::default();
+    grants.sensors.push(Name::try_from("vibration").unwrap()).unwrap();
+    let limits = Limits { memory: 65536, fuel_per_event: 10_000, queue: 4 };
+    let spec = ContainerSpec { name, image: [0; 32], portable: false, limits, grants };
+    let mut bytes = [0; 512];
+    let mut bulk = BulkWriter::new(part(&memory, layout().bulk_to_m), 1);
+    let spec = bulk.put(&[coracle_wire::encode(&spec, &mut bytes).unwrap()]).unwrap();
+    let module = bulk.put(&[&module]).unwrap();
+    a.tell(&ToM::Deploy { token: 5, spec, module, snapshot: None, live: true });
+    assert_eq!(a.message(), FromM::Deployed { token: 5 });
+
+    // The M core wants a block since the deployment; nobody was there to ask.
+    let mut sequence = 0;
+    for connection in 0..3 {
+        let mut sensor = connect(dir.path(), "sensor.sock");
+        for block in 0..3 {
+            let mut credits = [0; 8];
+            let read = sensor.read(&mut credits).expect("a credit in time");
+            assert_eq!(&credits[..read], [CREDIT], "connection {connection}, block {block}");
+            let mut frame = [0; FRAME_BYTES_MAX];
+            let len = Block::new(sequence, 1000 * u64::from(sequence), 12_000, 0, &[1; 64]).unwrap().encode(&mut frame);
+            if block == 2 {
+                // Dies in the middle of its answer: the request counts again on the next connection.
+                sensor.write_all(&frame[..len / 2]).unwrap();
+            } else {
+                sensor.write_all(&frame[..len]).unwrap();
+                sequence += 1;
+            }
+        }
+    }
+    // The credit of the last connection says that the block before it was taken.
+    let mut sensor = connect(dir.path(), "sensor.sock");
+    assert_eq!(sensor.read(&mut [0; 8]).unwrap(), 1);
+    a.tell(&ToM::Query);
+    let FromM::ContainerStats { handled, .. } = a.message() else { panic!("no numbers") };
+    assert_eq!(handled, u64::from(sequence));
+    let FromM::Stats { time_us, .. } = a.message() else { panic!("no numbers") };
+    assert_eq!(time_us, 1000 * u64::from(sequence - 1));
+}
+
+#[test]
+fn a_signal_ends_it_with_0_and_removes_the_sockets() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let dir = TempDir::new().unwrap();
+        let host = Host::start(dir.path());
+        assert_eq!(host.end(signal).code(), Some(0));
+        assert!(!dir.path().join("doorbell.sock").exists() && !dir.path().join("sensor.sock").exists());
+        assert!(dir.path().join("shared.mem").exists(), "retained memory");
+    }
+}
+
+#[test]
+fn a_second_process_in_the_directory_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let _host = Host::start(dir.path());
+    let second = Command::new(PROGRAM).arg("--run-dir").arg(dir.path()).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(said.contains("m-core.lock") && said.contains("end that process first"), "{said}");
+    let memory = map(dir.path());
+    assert_eq!(A::attach(dir.path(), &memory, VERSIONS).open_session(), 1, "the first one is unharmed");
+}
+
+#[test]
+fn errors_name_the_path_and_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir(dir.path().join("doorbell.sock")).unwrap();
+    for (run_dir, path, advice) in
+        [(file.as_path(), "/file", "that you may write to"), (dir.path(), "doorbell.sock", "give --run-dir")]
+    {
+        let output = Command::new(PROGRAM).arg("--run-dir").arg(run_dir).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+        assert!(said.contains(path) && said.contains(advice), "{said}");
+    }
+}
+
+/// Nothing wakes an idle M core: it stays in one and the same wait. The pause is what is observed, not a rendezvous.
+#[test]
+fn an_idle_process_does_not_run() {
+    const OBSERVED: Duration = Duration::from_millis(300);
+    let dir = TempDir::new().unwrap();
+    let host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let mut a = A::attach(dir.path(), &memory, VERSIONS);
+    a.open_session();
+    a.tell(&ToM::Query);
+    assert!(matches!(a.message(), FromM::Stats { .. }));
+    while !host.status("State:").starts_with('S') {
+        std::thread::yield_now();
+    }
+    let switches = || (host.status("voluntary_ctxt_switches:"), host.status("nonvoluntary_ctxt_switches:"));
+    let before = switches();
+    std::thread::sleep(OBSERVED);
+    assert_eq!(switches(), before);
+}
+
+/// Frames of other layers and of nobody, in both directions of damage: the process answers the next Hello.
+#[test]
+fn garbage_on_every_line_is_survived() {
+    let dir = TempDir::new().unwrap();
+    let _host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let mut a = A::attach(dir.path(), &memory, VERSIONS);
+    let mut sensor = connect(dir.path(), "sensor.sock");
+    let bytes: Vec<u8> = (0..=255).cycle().take(20_000).collect();
+    sensor.write_all(&bytes).unwrap();
+    a.bell.write_all(&bytes).unwrap();
+    for len in [1, 7, PAYLOAD_BYTES_MAX] {
+        a.send_frame(&bytes[..len]);
+    }
+    a.send_frame(
+        coracle_link::encode(&Frame::Ping { session: coracle_link::SessionId { a: 1, m: 1 } }, &mut [0; 496]).unwrap(),
+    );
+    assert_eq!(a.open_session(), 1);
+}

@@ -1,0 +1,137 @@
+//! The real firmware from the A side: rings, announcement, session, and both again after a reset of the M core.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+
+use coracle_boards::{Board, SharedLayout, Span};
+use coracle_link::{CHANNEL, DownReason, Event, FRAME_BYTES_MAX, Frame, Initiator, VERSIONS, Versions, encode};
+use coracle_rpmsg::{
+    ControlWords, Driver, KICK_TO_DEVICE, KICK_TO_DRIVER, Layout, NAME_SERVICE_ADDRESS, NameService, PAYLOAD_BYTES_MAX,
+    STATUS_DRIVER_OK, VringSize, read_table,
+};
+use coracle_shmem::{MappedFile, Region};
+use coracle_test_qemu::{Qemu, firmware, qemu_or_skip, wait_for};
+use coracle_wire::{A_ENDPOINT, FromM, M_ENDPOINT};
+
+const FIRMWARE: &str = "coracle-firmware-qemu-an386";
+
+/// The A side, reduced to what these tests need.
+struct ASide<'m> {
+    words: ControlWords<'m>,
+    driver: Driver<'m>,
+    doorbell: UnixStream,
+}
+
+impl<'m> ASide<'m> {
+    /// Takes the rings over, as a user-space driver does: see the resource table's handshake.
+    fn attach(shared: Region<'m>, layout: &SharedLayout, mut doorbell: UnixStream) -> Self {
+        let sub = |span: Span| shared.sub(span.offset as usize, span.bytes as usize).expect("inside");
+        let size = VringSize::new(layout.vring_num, layout.vring_align).expect("valid");
+        let address = |span: Span| layout.address + span.offset;
+        let table = sub(layout.resource_table);
+        wait_for("a resource table as the board file has it", || {
+            read_table(&table, [address(layout.vring0), address(layout.vring1)], size).ok()
+        })
+        .unwrap();
+        let words = ControlWords::new(table);
+        let epoch = words.driver_epoch().unwrap() + 1;
+        words.set_status(0).unwrap();
+        words.set_driver_epoch(epoch).unwrap();
+        doorbell.write_all(&[KICK_TO_DRIVER]).unwrap();
+        wait_for("M to let go of the rings", || (words.device_epoch() == Ok(epoch)).then_some(())).unwrap();
+        let driver = Driver::new(&Layout {
+            vring0: sub(layout.vring0),
+            vring1: sub(layout.vring1),
+            buffers: sub(layout.buffers),
+            buffers_address: u64::from(address(layout.buffers)),
+            size,
+        })
+        .unwrap();
+        words.set_status(STATUS_DRIVER_OK).unwrap();
+        doorbell.write_all(&[KICK_TO_DRIVER]).unwrap();
+        Self { words, driver, doorbell }
+    }
+
+    /// The next message: source, destination, payload.
+    fn receive(&mut self) -> (u32, u32, Vec<u8>) {
+        let mut payload = [0; PAYLOAD_BYTES_MAX];
+        let received = wait_for("a message from M", || self.driver.receive(&mut payload).unwrap()).unwrap();
+        self.doorbell.write_all(&[KICK_TO_DRIVER]).unwrap();
+        (received.src, received.dst, payload[..received.len].to_vec())
+    }
+
+    fn send(&mut self, frame: &Frame<'_>) {
+        let mut out = [0; FRAME_BYTES_MAX];
+        let bytes = encode(frame, &mut out).expect("fits");
+        self.driver.send(A_ENDPOINT, M_ENDPOINT, bytes).unwrap();
+        self.doorbell.write_all(&[KICK_TO_DEVICE]).unwrap();
+    }
+
+    fn expect_announcement(&mut self) {
+        let (src, dst, payload) = self.receive();
+        assert_eq!((src, dst), (M_ENDPOINT, NAME_SERVICE_ADDRESS));
+        assert_eq!(payload, NameService::new(CHANNEL, M_ENDPOINT, false).to_bytes());
+    }
+
+    /// Opens a session and reads the inventory of a core without containers.
+    fn expect_session(&mut self, link: &mut Initiator) {
+        let hello = link.open(0);
+        self.send(&hello);
+        let (src, dst, bytes) = self.receive();
+        assert_eq!((src, dst), (M_ENDPOINT, A_ENDPOINT));
+        let event = link.receive(&bytes, 0);
+        assert!(matches!(event, Event::Up { version: 1, .. }), "{event:?} from {bytes:02x?}");
+        let (_, _, bytes) = self.receive();
+        let Event::Message(body) = link.receive(&bytes, 0) else { panic!("not a message: {bytes:02x?}") };
+        assert_eq!(coracle_wire::decode(body), Some(FromM::InventoryEnd));
+    }
+}
+
+#[test]
+fn the_firmware_opens_a_session_and_again_after_each_reset() {
+    if !qemu_or_skip() {
+        return;
+    }
+    let elf = firmware(FIRMWARE).expect("the firmware builds");
+    let run_dir = tempfile::tempdir().unwrap();
+    let mut qemu = Qemu::launch(&elf, run_dir.path()).unwrap();
+    let layout = Board::builtin("qemu-an386").unwrap().shared;
+    let memory = MappedFile::open(&qemu.shared_path(), layout.bytes as usize).unwrap();
+    let mut link = Initiator::new(1, VERSIONS);
+    for boot_id in 1..=3 {
+        let doorbell = UnixStream::connect(qemu.doorbell_path()).unwrap();
+        let mut a = ASide::attach(memory.region(), &layout, doorbell);
+        assert_eq!(a.words.boot_id(), Ok(boot_id));
+        a.expect_announcement();
+        a.expect_session(&mut link);
+        // A driver that died and comes back, while M lives.
+        let doorbell = a.doorbell.try_clone().unwrap();
+        let mut a = ASide::attach(memory.region(), &layout, doorbell);
+        a.expect_announcement();
+        a.expect_session(&mut link);
+        assert_eq!(link.tick(u64::MAX).0, Event::Down(DownReason::Silence));
+        qemu.restart().unwrap();
+        wait_for("M to boot again", || (a.words.boot_id() == Ok(boot_id + 1)).then_some(())).unwrap();
+        assert_eq!(a.words.device_epoch(), Ok(0), "an attached driver must see that it has to start again");
+    }
+}
+
+#[test]
+fn a_session_without_a_common_version_is_refused_with_both_ranges() {
+    if !qemu_or_skip() {
+        return;
+    }
+    let elf = firmware(FIRMWARE).expect("the firmware builds");
+    let run_dir = tempfile::tempdir().unwrap();
+    let qemu = Qemu::launch(&elf, run_dir.path()).unwrap();
+    let layout = Board::builtin("qemu-an386").unwrap().shared;
+    let memory = MappedFile::open(&qemu.shared_path(), layout.bytes as usize).unwrap();
+    let mut a = ASide::attach(memory.region(), &layout, UnixStream::connect(qemu.doorbell_path()).unwrap());
+    a.expect_announcement();
+    let ours = Versions { min: 700, max: 800 };
+    let mut link = Initiator::new(1, ours);
+    let hello = link.open(0);
+    a.send(&hello);
+    let (_, _, bytes) = a.receive();
+    assert_eq!(link.receive(&bytes, 0), Event::Refused { ours, theirs: VERSIONS });
+}
