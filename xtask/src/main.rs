@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
-use coracle_test_scenario::{Cancel, Error, Workspace};
+use coracle_test_scenario::{Cancel, Workspace};
 
 /// Builds, runs and tests Coracle.
 #[derive(Parser)]

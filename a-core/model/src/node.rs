@@ -375,7 +375,7 @@ impl<'m> Node<'m> {
                             body.queue.push_back(OwnedEvent { seq: 0, kind, source: at, time_us, payload });
                         }
                     }
-                    let text = payload.iter().map(|b| if b.is_ascii_graphic() || *b == b' ' { *b as char } else { '.' });
+                    let text = payload.iter().map(|b| if b.is_ascii_graphic() || matches!(b, b' ' | b'\n') { *b as char } else { '.' });
                     let what = What::Message {
                         container: name.to_string(),
                         topic: topic.to_string(),

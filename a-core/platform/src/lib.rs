@@ -6,10 +6,14 @@
 
 mod bell;
 mod driver_port;
+mod firmware_log;
+mod log_reader;
 mod store;
 mod waiter;
 
 pub use bell::{Bell, BellError};
 pub use driver_port::{DriverPort, LayoutError, PortEvent};
+pub use firmware_log::{ElfError, LogDecoder, LogLine};
+pub use log_reader::LogReader;
 pub use store::{FileStore, StoreError};
 pub use waiter::{Ready, Waiter, WakeHandle};

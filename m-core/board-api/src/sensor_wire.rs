@@ -1,7 +1,9 @@
 //! The bytes between a board and its sensor.
 //!
 //! The M core asks, the sensor answers: one [`CREDIT`] byte asks for one block, and the sensor sends one frame for it.
-//! So the sensor can never flood the core, and a core that sleeps costs nothing. All numbers are little-endian:
+//! So the sensor can never flood the core, and a core that sleeps costs nothing. Credits do not add up: one that comes
+//! before the last was answered changes nothing, so a core may ask again when it cannot know whether it was heard.
+//! All numbers are little-endian:
 //!
 //! ```text
 //! byte  0  magic 0xA5

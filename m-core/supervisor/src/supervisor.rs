@@ -161,6 +161,10 @@ impl<'m> Supervisor<'m> {
     /// A frame of the link.
     pub fn frame(&mut self, bytes: &[u8], now_us: u64) {
         let (event, reply) = self.link.receive(bytes);
+        // Before the reply: what waits to be sent is of the old session, the reply of the new one.
+        if matches!(event, Event::Up { .. } | Event::Down(_)) {
+            self.session_ended();
+        }
         if let Some(reply) = reply {
             self.send_frame(&reply);
         }
@@ -168,14 +172,10 @@ impl<'m> Supervisor<'m> {
             Event::Nothing => {}
             Event::Up { version, .. } => {
                 info!("session with A opened, version {}", version);
-                self.session_ended();
                 self.power = Power::Awake;
                 self.send_inventory();
             }
-            Event::Down(_) => {
-                warn!("a message from A is missing: waiting for a new session");
-                self.session_ended();
-            }
+            Event::Down(_) => warn!("a message from A is missing: waiting for a new session"),
             Event::Refused { ours, theirs } => error!(
                 "A speaks versions {} to {}, this firmware {} to {}: update one of them",
                 theirs.min,

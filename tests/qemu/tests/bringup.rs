@@ -169,6 +169,28 @@ fn sensor_blocks_arrive_whole_and_damaged_ones_are_left_out() {
 }
 
 #[test]
+fn a_sensor_that_connects_late_is_asked_again() {
+    if !qemu_or_skip() {
+        return;
+    }
+    let mut bench = Bench::start();
+    bench.ring(BELL_SENSOR);
+    bench.ring(0);
+    // Answered after the request was sent: to nobody.
+    assert_eq!(bench.answer(), 0);
+    bench.ring(1);
+    assert_eq!(bench.answer(), 1);
+    let mut sensor = connected(&bench.qemu.sensor_path());
+    let mut credit = [0];
+    sensor.read_exact(&mut credit).expect("the firmware asks again");
+    assert_eq!(credit, [CREDIT]);
+    let mut frame = [0; FRAME_BYTES_MAX];
+    let len = Block::new(1, 0, 1, 0, &[1, 2]).expect("not too many").encode(&mut frame);
+    sensor.write_all(&frame[..len]).expect("the line takes a frame");
+    assert_eq!(bench.answer(), BELL_SENSOR);
+}
+
+#[test]
 fn bytes_that_nobody_takes_wait_in_the_line() {
     if !qemu_or_skip() {
         return;
@@ -199,9 +221,10 @@ fn input_that_waits_ends_a_sleep_before_it_begins() {
     assert!(slept_after_busy(&mut bench) >= 2_000_000, "without input it sleeps to the end");
     let from = bench.lines.len();
     bench.ring(BELL_BUSY);
-    // Arrives while the firmware is busy: its interrupt is over when the sleep begins.
-    bench.ring(0);
-    bench.line(from, "bell 0");
+    // Arrives while the firmware is busy, or together with the first and is taken after it (lowest first): either way it
+    // waits, and its interrupt is over, when the sleep begins.
+    bench.ring(7);
+    bench.line(from, "bell 7");
     bench.lines.drain(..from);
     assert!(slept_after_busy(&mut bench) < 1_000_000, "a bell that waits must keep the firmware awake");
 }

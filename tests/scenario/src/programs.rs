@@ -172,9 +172,7 @@ impl Programs {
         Ok(Self {
             m_core: match board {
                 Board::Host => MProgram::Host(programs.join(M_HOST)),
-                Board::QemuAn386 => {
-                    MProgram::QemuAn386(given(FIRMWARE_VARIABLE, &|| workspace.build_firmware())?)
-                }
+                Board::QemuAn386 => MProgram::QemuAn386(given(FIRMWARE_VARIABLE, &|| workspace.build_firmware())?),
             },
             daemon: programs.join(DAEMON_PROGRAM),
             sensor_feed: programs.join(SENSOR_FEED),

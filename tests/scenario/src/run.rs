@@ -92,14 +92,7 @@ impl Plan {
             });
         }
         let trace_length = Duration::from_secs_f64(trace.samples().len() as f64 / f64::from(sensor.rate_hz));
-        Ok(Self {
-            manifest: manifest.to_owned(),
-            scenario,
-            pace: Pace::Virtual,
-            pinned: false,
-            sensor,
-            trace_length,
-        })
+        Ok(Self { manifest: manifest.to_owned(), scenario, pace: Pace::Virtual, pinned: false, sensor, trace_length })
     }
 }
 

@@ -131,29 +131,12 @@ mod tests {
 
     use super::*;
 
-    const EXPECT: &str = r#"
-        manifest = 1
-        name = "test"
-        [container.watch]
-        module = "watch.wasm"
-        core = "m"
-        [container.mover]
-        module = "mover.wasm"
-        core = "any"
-        prefer = "m"
-        [scenario]
-        trace = "t.wav"
-        [scenario.expect]
-        wakes = 1
-        wake_after = "3s"
-        diagnosis = "ball"
-        moves = { mover = 2 }
-        lossless = ["mover"]
-    "#;
+    /// Expects one wake after 3 s, "inner race", two moves of `tracker`, and nothing of it lost.
+    const EXAMPLE: &str = include_str!("../../../manifests/examples/bearing-watch.toml");
 
     fn expect() -> Expect {
-        let manifest = Manifest::parse(EXPECT, "test.toml".as_ref()).unwrap_or_else(|errors| panic!("{errors}"));
-        manifest.scenario.unwrap().expect
+        let example = Manifest::parse(EXAMPLE, "example.toml".as_ref()).unwrap_or_else(|errors| panic!("{errors}"));
+        example.scenario.unwrap().expect
     }
 
     fn wake(time_us: u64) -> WakeReport {
@@ -170,14 +153,14 @@ mod tests {
 
     /// A report and events that meet every expectation.
     fn good() -> (Report, Vec<Event>) {
-        let done = |from, to| MoveReport { container: "mover".into(), from, to, bytes: 1, queued: 0, downtime_us: 1 };
+        let done = |from, to| MoveReport { container: "tracker".into(), from, to, bytes: 1, queued: 0, downtime_us: 1 };
         let mut report = Report {
             wakes: vec![wake(3_000_000)],
             moves: vec![done(Core::M, Core::A), done(Core::A, Core::M)],
             ..Report::default()
         };
-        report.containers.insert("mover".into(), ContainerReport { events: 9, ..ContainerReport::default() });
-        (report, vec![says("other", "nonsense"), says(DIAGNOSIS_TOPIC, "ball\n1 2 3")])
+        report.containers.insert("tracker".into(), ContainerReport { events: 9, ..ContainerReport::default() });
+        (report, vec![says("other", "nonsense"), says(DIAGNOSIS_TOPIC, "inner race\n1 2 3")])
     }
 
     /// The keys of the expectations that do not hold.
@@ -204,20 +187,20 @@ mod tests {
         assert_eq!(failed(&twice, &events), ["scenario.expect.wakes"]);
         assert_eq!(failed(&report, &events[..1]), ["scenario.expect.diagnosis"]);
         let mut contradicted = events.clone();
-        contradicted.push(says(DIAGNOSIS_TOPIC, "ballast"));
+        contradicted.push(says(DIAGNOSIS_TOPIC, "inner racer"));
         assert_eq!(failed(&report, &contradicted), ["scenario.expect.diagnosis"]);
         let mut stuck = report.clone();
         stuck.moves.pop();
-        assert_eq!(failed(&stuck, &events), ["scenario.expect.moves.mover"]);
+        assert_eq!(failed(&stuck, &events), ["scenario.expect.moves.tracker"]);
         let mut dropping = report.clone();
-        dropping.containers.get_mut("mover").unwrap().dropped = 1;
-        assert_eq!(failed(&dropping, &events), ["scenario.expect.lossless.mover"]);
+        dropping.containers.get_mut("tracker").unwrap().dropped = 1;
+        assert_eq!(failed(&dropping, &events), ["scenario.expect.lossless.tracker"]);
         let mut lost = events.clone();
-        lost.push(event(What::Lost { container: "mover".into(), detail: "3 events".into() }));
-        assert_eq!(failed(&report, &lost), ["scenario.expect.lossless.mover"]);
+        lost.push(event(What::Lost { container: "tracker".into(), detail: "3 events".into() }));
+        assert_eq!(failed(&report, &lost), ["scenario.expect.lossless.tracker"]);
         let mut gone = report.clone();
         gone.containers.clear();
-        assert_eq!(failed(&gone, &events), ["scenario.expect.lossless.mover"]);
+        assert_eq!(failed(&gone, &events), ["scenario.expect.lossless.tracker"]);
     }
 
     #[test]

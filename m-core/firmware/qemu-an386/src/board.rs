@@ -11,6 +11,10 @@ use cortex_m_rt::exception;
 use crate::constants::{ALARM, CLOCK, CLOCK_HZ, CONSOLE, DOORBELL, SENSOR, SHARED};
 use crate::{heap, logger};
 
+/// How long a sensor may take to answer before it is asked again, in microseconds. A UART cannot tell whether anybody is
+/// at the other end: a request that was sent before the sensor connected, or to one that died, is gone.
+const ASK_AGAIN_US: u64 = 1_000_000;
+
 // SAFETY: the board file gives the doorbell a UART of its own (the reader refuses two uses of one).
 static DOORBELL_UART: UartDoorbell = unsafe { UartDoorbell::new(DOORBELL) };
 // SAFETY: as above, for the sensor.
@@ -36,6 +40,8 @@ pub struct Board {
     pub idle: Idle,
     /// Why the core started, and how to start it again.
     pub reset: Restart,
+    /// When a block was asked for that has not come.
+    asked_us: Option<u64>,
 }
 
 // The supervisor asks for one value that is all of these; each part stays usable by itself.
@@ -58,17 +64,36 @@ impl Clock for Board {
 
 impl Sensor for Board {
     fn request(&mut self) -> bool {
-        self.sensor.request()
+        let sent = self.sensor.request();
+        if sent {
+            self.asked_us = Some(self.clock.now_us());
+        }
+        sent
     }
 
     fn take(&mut self) -> Option<&Block> {
-        self.sensor.take()
+        if self.ask_again_us().is_some_and(|at_us| at_us <= self.clock.now_us()) {
+            // If the line is busy, the next look tries again.
+            let _sent = self.request();
+        }
+        let block = self.sensor.take();
+        if block.is_some() {
+            self.asked_us = None;
+        }
+        block
+    }
+}
+
+impl Board {
+    /// When to ask again for a block that does not come.
+    fn ask_again_us(&self) -> Option<u64> {
+        self.asked_us.map(|asked_us| asked_us + ASK_AGAIN_US)
     }
 }
 
 impl Sleep for Board {
     fn sleep_until(&mut self, deadline_us: Option<u64>) {
-        self.idle.sleep_until(deadline_us);
+        self.idle.sleep_until(deadline_us.into_iter().chain(self.ask_again_us()).min());
     }
 }
 
@@ -107,6 +132,7 @@ pub fn start() -> Board {
         clock: &TIMER_CLOCK,
         idle: Idle::new(&TIMER_CLOCK, || DOORBELL_UART.pending() || SENSOR_UART.pending()),
         reset: Restart { reason },
+        asked_us: None,
     }
 }
 

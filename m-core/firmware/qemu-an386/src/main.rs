@@ -3,9 +3,9 @@
 
 #[cfg(target_os = "none")]
 mod firmware {
-    use coracle_board_api::{Reset as _, Sleep as _, info};
+    use coracle_board_api::{Reset as _, Sleep as _, debug, info};
     use coracle_firmware_qemu_an386::constants::{BUDGET, NAME, SHARED};
-    use coracle_firmware_qemu_an386::start;
+    use coracle_firmware_qemu_an386::{heap_use, start};
     use coracle_m_supervisor::{Activity, Core};
 
     #[cortex_m_rt::entry]
@@ -15,10 +15,18 @@ mod firmware {
         let Ok(mut core) = Core::new(board.shared, &SHARED, BUDGET) else {
             panic!("the shared memory is smaller than its layout");
         };
+        let mut peak_bytes = 0;
         loop {
             match core.run_once(&mut board) {
                 Ok(Activity::Busy) => {}
-                Ok(Activity::Idle { deadline_us }) => board.sleep_until(deadline_us),
+                Ok(Activity::Idle { deadline_us }) => {
+                    let heap = heap_use();
+                    if heap.peak_bytes > peak_bytes {
+                        peak_bytes = heap.peak_bytes;
+                        debug!("heap: {} bytes used, peak {} of {}", heap.used_bytes, peak_bytes, heap.size_bytes);
+                    }
+                    board.sleep_until(deadline_us);
+                }
                 // The layout was accepted above; if it is broken nevertheless, a reset is the only way out.
                 Err(error) => panic!("shared memory: {error}"),
             }

@@ -10,7 +10,7 @@ mod firmware {
     use alloc::vec::Vec;
     use core::hint::black_box;
 
-    use coracle_board_api::{Clock as _, Doorbell as _, Reset as _, Sensor as _, Sleep as _, info, warn};
+    use coracle_board_api::{Clock as _, Doorbell, Reset as _, Sensor, Sleep as _, info, warn};
     use coracle_firmware_qemu_an386::constants::NAME;
     use coracle_firmware_qemu_an386::{Board, heap_use, start};
 
@@ -45,10 +45,10 @@ mod firmware {
         let mut board = start();
         info!("board {} up, reset reason {}", NAME, board.reset.reason());
         loop {
-            while let Some(bell) = board.doorbell.take() {
+            while let Some(bell) = Doorbell::take(&mut board) {
                 answer(&mut board, bell);
             }
-            while let Some(block) = board.sensor.take() {
+            while let Some(block) = Sensor::take(&mut board) {
                 let sum: i32 = block.samples().iter().map(|sample| i32::from(*sample)).sum();
                 info!(
                     "block {} of {} samples at {} us, sum {}, end {}",
@@ -60,14 +60,14 @@ mod firmware {
                 );
                 board.doorbell.ring(BELL_SENSOR);
             }
-            board.idle.sleep_until(None);
+            board.sleep_until(None);
         }
     }
 
     fn answer(board: &mut Board, bell: u8) {
         match bell {
             BELL_SENSOR => {
-                if !board.sensor.request() {
+                if !board.request() {
                     warn!("sensor line busy");
                 }
                 return;

@@ -1,0 +1,305 @@
+//! The owner: waits, feeds the node, and carries out what it says, in its order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use coracle_api::{Core, Reply, Request, What};
+use coracle_boards::{BUILTIN_BOARDS, Board, Span};
+use coracle_engine::EngineHandle;
+use coracle_model::{Desired, Memories, Node, Output, Record, RequestId};
+use coracle_platform::{Bell, DriverPort, FileStore, LogDecoder, LogReader, PortEvent, Waiter};
+use coracle_rpmsg::PAYLOAD_BYTES_MAX;
+use coracle_shmem::MappedFile;
+
+use crate::plan;
+use crate::server::{self, Client, FromClient};
+
+/// How long to wait before the doorbell is tried again, in microseconds.
+const RECONNECT_US: u64 = 20_000;
+/// How often the handshake of the rings is looked at while it is under way, in microseconds.
+const HANDSHAKE_US: u64 = 10_000;
+/// Longest that an apply waits for the M core.
+const APPLY_MAX: Duration = Duration::from_secs(30);
+
+struct Owner<'m> {
+    node: Node<'m>,
+    port: DriverPort<'m>,
+    bell: Option<Bell>,
+    bell_path: PathBuf,
+    store: FileStore,
+    board: Board,
+    log: LogReader<'m>,
+    start: Instant,
+    /// Where replies go.
+    waiting: BTreeMap<RequestId, Client>,
+    applies: BTreeMap<RequestId, Instant>,
+    subscribers: Vec<Client>,
+    next_request: RequestId,
+    shutdown: bool,
+}
+
+/// Runs until SIGTERM, SIGINT or a client's shutdown.
+///
+/// # Errors
+/// What keeps the daemon from starting, or from storing what it must.
+pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>) -> Result<()> {
+    // Before any thread: they inherit the blocked signals.
+    let mut waiter = Waiter::new().context("cannot set up signals")?;
+    let board = if BUILTIN_BOARDS.contains(&board) { Board::builtin(board)? } else { Board::load(Path::new(board))? };
+    let decoder = match firmware {
+        Some(path) => {
+            let elf = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some(LogDecoder::new(&elf).with_context(|| format!("cannot use {}", path.display()))?)
+        }
+        None => None,
+    };
+    let memory = run_dir.join("shared.mem");
+    let mapped = MappedFile::open(&memory, board.shared.bytes as usize)
+        .with_context(|| format!("cannot map {}: give --run-dir the directory of a running board", memory.display()))?;
+    let shared = mapped.region();
+    let sub = |span: Span| {
+        shared
+            .sub(span.offset as usize, span.bytes as usize)
+            .map_err(|_| anyhow!("board `{}`: its shared regions do not fit its memory", board.name))
+    };
+    let memories = Memories {
+        bulk_to_m: sub(board.shared.bulk_to_m)?,
+        bulk_to_a: sub(board.shared.bulk_to_a)?,
+        retained: sub(board.shared.retained)?,
+    };
+    let port = DriverPort::new(shared, &board.shared)?;
+    let store = FileStore::open(&run_dir.join("state"))?;
+    let (desired, records, damaged) = read_state(&store)?;
+    let mut node = Node::new(EngineHandle::new()?, memories, port.first_epoch(), desired, records);
+    for text in damaged {
+        node.event(None, What::Log { core: Core::A, level: "error".into(), uptime_us: None, text });
+    }
+    let requests = server::listen(&run_dir.join("coracled.sock"), waiter.handle())?;
+    let mut owner = Owner {
+        node,
+        port,
+        bell: None,
+        bell_path: run_dir.join("doorbell.sock"),
+        store,
+        log: LogReader::new(sub(board.shared.log)?, decoder),
+        board,
+        start: Instant::now(),
+        waiting: BTreeMap::new(),
+        applies: BTreeMap::new(),
+        subscribers: Vec::new(),
+        next_request: 0,
+        shutdown: false,
+    };
+    while !owner.shutdown {
+        owner.turn(&mut waiter, &requests)?;
+    }
+    Ok(())
+}
+
+/// What an earlier life left. Files that cannot be used are set aside, never dropped silently.
+fn read_state(store: &FileStore) -> Result<(Option<Desired>, Vec<Record>, Vec<String>)> {
+    let mut damaged = Vec::new();
+    let mut set_aside = |path: &Path, why: &str| -> Result<()> {
+        let aside = store.set_aside(path)?;
+        damaged.push(format!("{} cannot be used ({why}); it was set aside as {}", path.display(), aside.display()));
+        Ok(())
+    };
+    let desired = match store.desired()? {
+        Some(bytes) => {
+            let desired = Desired::from_bytes(&bytes);
+            if desired.is_none() {
+                set_aside(&store.desired_path(), "damaged or of another version")?;
+            }
+            desired
+        }
+        None => None,
+    };
+    let mut records = Vec::new();
+    for (path, bytes) in store.records()? {
+        match Record::from_bytes(&bytes) {
+            Ok(record) => records.push(record),
+            Err(error) => set_aside(&path, &error.to_string())?,
+        }
+    }
+    Ok((desired, records, damaged))
+}
+
+impl Owner<'_> {
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Waits for something, then works until there is nothing left to do.
+    fn turn(&mut self, waiter: &mut Waiter, requests: &Receiver<FromClient>) -> Result<()> {
+        let blocked = self.bell.as_ref().is_some_and(Bell::is_blocked);
+        let ready = waiter.wait(self.bell.as_ref().map(std::os::fd::AsFd::as_fd), blocked, self.wait_us())?;
+        if ready.end {
+            self.shutdown = true;
+            return Ok(());
+        }
+        self.connect();
+        if let Some(bell) = &mut self.bell
+            && (bell.take().is_err() || bell.flush().is_err())
+        {
+            self.bell_lost();
+        }
+        while let Ok(FromClient::Request(request, client)) = requests.try_recv() {
+            self.request(request, client);
+        }
+        self.work()?;
+        self.read_log()?;
+        self.expire();
+        self.carry_out()
+    }
+
+    /// How long to wait at most.
+    fn wait_us(&self) -> Option<u64> {
+        if self.node.has_work() {
+            return Some(0);
+        }
+        if self.bell.is_none() {
+            return Some(RECONNECT_US);
+        }
+        if self.port.is_waiting() || !self.applies.is_empty() {
+            return Some(HANDSHAKE_US);
+        }
+        self.node.wait_us()
+    }
+
+    fn connect(&mut self) {
+        if self.bell.is_none() {
+            // Not there yet, or its launcher is starting it again: tried until it is.
+            self.bell = Bell::connect(&self.bell_path).ok();
+        }
+    }
+
+    fn bell_lost(&mut self) {
+        self.bell = None;
+        self.port.restart();
+        self.node.channel_down("the M core's board ended");
+    }
+
+    /// Takes all that M sent and does all the work there is.
+    fn work(&mut self) -> Result<()> {
+        // A dead board's table still lies in memory; without its bell there is nobody to shake hands with.
+        if self.bell.is_none() {
+            return self.carry_out();
+        }
+        loop {
+            let now = self.now_us();
+            let mut payload = [0; PAYLOAD_BYTES_MAX];
+            let event = self.port.poll(&mut payload)?;
+            let idle = event == PortEvent::Idle;
+            match event {
+                PortEvent::Idle => {}
+                PortEvent::Open => self.node.channel_up(now),
+                PortEvent::Lost(why) => self.node.channel_down(why),
+                PortEvent::Frame(len) => self.node.frame(payload.get(..len).unwrap_or_default(), now),
+            }
+            if let Some(complaint) = self.port.take_complaint() {
+                let what = What::Log {
+                    core: Core::A,
+                    level: "error".into(),
+                    uptime_us: None,
+                    text: complaint.to_string(),
+                };
+                self.node.event(None, what);
+            }
+            self.node.step(now);
+            self.carry_out()?;
+            if idle && !self.node.has_work() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what the node says, in its order: what must be durable is, before anything is sent that depends on it.
+    fn carry_out(&mut self) -> Result<()> {
+        while let Some(output) = self.node.take_output() {
+            match output {
+                Output::Store { name, record } => self.store.put(&name, &record)?,
+                Output::Forget { name } => self.store.remove(&name)?,
+                Output::StoreDesired(bytes) => self.store.put_desired(&bytes)?,
+                Output::Send(frame) => self.port.send(&frame),
+                Output::Event(event) => self.subscribers.retain_mut(|client| client.event(&event)),
+                Output::Reply(id, reply) => {
+                    self.applies.remove(&id);
+                    if let Some(client) = self.waiting.remove(&id) {
+                        client.reply(&reply);
+                    }
+                }
+            }
+        }
+        while let Some(id) = self.port.take_kick() {
+            let dead = self.bell.as_mut().is_some_and(|bell| bell.ring(id).is_err());
+            if dead {
+                self.bell_lost();
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, request: Request, mut client: Client) {
+        let now = self.now_us();
+        self.next_request += 1;
+        let id = self.next_request;
+        match request {
+            Request::Events => {
+                if self.node.kept_events().all(|event| client.event(event)) {
+                    self.subscribers.push(client);
+                }
+            }
+            Request::Shutdown => {
+                client.reply(&Reply::Ok);
+                self.shutdown = true;
+            }
+            Request::Apply { manifest, modules_dir, lockstep, pinned } => {
+                match plan::load(&manifest, modules_dir.as_deref(), lockstep, pinned, &self.board) {
+                    Ok(desired) => {
+                        self.waiting.insert(id, client);
+                        self.applies.insert(id, Instant::now());
+                        self.node.apply(id, desired, now);
+                    }
+                    Err(error) => client.reply(&Reply::Error { message: format!("{error:#}") }),
+                }
+            }
+            Request::Report | Request::Move { .. } => {
+                self.waiting.insert(id, client);
+                self.node.request(id, request, now);
+            }
+        }
+    }
+
+    fn read_log(&mut self) -> Result<()> {
+        for line in self.log.lines() {
+            let what = What::Log {
+                core: Core::M,
+                level: line.level.unwrap_or("warn").to_owned(),
+                uptime_us: line.time_us,
+                text: line.text,
+            };
+            self.node.event(None, what);
+        }
+        self.carry_out()
+    }
+
+    /// An apply that waits for an M core that does not come is answered; the desired state stays.
+    fn expire(&mut self) {
+        let late: Vec<RequestId> =
+            self.applies.iter().filter(|(_, since)| since.elapsed() > APPLY_MAX).map(|(id, _)| *id).collect();
+        for id in late {
+            self.applies.remove(&id);
+            if let Some(client) = self.waiting.remove(&id) {
+                let message = format!(
+                    "the M core did not answer within {} s; the manifest is kept and applied when it does",
+                    APPLY_MAX.as_secs()
+                );
+                client.reply(&Reply::Error { message });
+            }
+        }
+    }
+}
