@@ -150,6 +150,8 @@ impl Owner<'_> {
         while let Ok(FromClient::Request(request, client)) = requests.try_recv() {
             self.request(request, client);
         }
+        // First, so that what M logged before it rang comes before what that causes here.
+        self.read_log()?;
         self.work()?;
         self.read_log()?;
         self.expire();

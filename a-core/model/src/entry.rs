@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use coracle_engine::{Container, EngineHandle, OwnedEvent, Usage};
 use coracle_guest_abi::EventKind;
-use coracle_migrate::role::{Source, Target};
+use coracle_migrate::role::{Source, SourcePhase, Target};
 use coracle_migrate::snapshot::{DigestBytes, EventHead, Snapshot};
 use coracle_policy::{Core, PlacementState};
 
@@ -151,6 +151,15 @@ impl Entry {
             Place::OnA(body) => Some(body),
             _ => None,
         }
+    }
+
+    /// Whether the copy here is the one that counts.
+    pub(crate) fn is_live(&self) -> bool {
+        let committed = matches!(
+            &self.open,
+            Some((_, _, Move::Out { source, .. })) if source.phase == SourcePhase::Committed
+        );
+        matches!(self.place, Place::OnA(_)) && !committed
     }
 
     /// Whether it is here and may handle events: not while it is being moved away.

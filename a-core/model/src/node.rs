@@ -187,6 +187,17 @@ impl<'m> Node<'m> {
         self.entries.values().any(Entry::is_runnable)
     }
 
+    /// The containers whose live copy is here: not those past the commit point of their move to M.
+    pub fn live(&self) -> impl Iterator<Item = &Name> {
+        self.entries.iter().filter(|(_, e)| e.is_live()).map(|(name, _)| name)
+    }
+
+    /// Whether no session is being opened or settled and no move is open.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.session == Session::Ready && self.entries.values().all(|e| e.open.is_none())
+    }
+
     /// Whether A sleeps: it runs no engine work and waits for the doorbell.
     #[must_use]
     pub fn is_asleep(&self) -> bool {

@@ -10,7 +10,8 @@ use crate::node::Node;
 
 impl Node<'_> {
     /// Everything as it is known now; of containers on M, as M last reported.
-    pub(crate) fn report(&self) -> Report {
+    #[must_use]
+    pub fn report(&self) -> Report {
         let stats = self.link.stats();
         Report {
             time_us: self.time_us,

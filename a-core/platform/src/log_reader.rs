@@ -16,13 +16,14 @@ pub struct LogReader<'m> {
     consumer: Option<Consumer<'m>>,
     decoder: Option<LogDecoder>,
     pending: Vec<u8>,
+    dropped: u32,
 }
 
 impl<'m> LogReader<'m> {
     /// A reader of the ring in `region`; `decoder` is for firmware that logs by defmt.
     #[must_use]
     pub fn new(region: Region<'m>, decoder: Option<LogDecoder>) -> Self {
-        Self { region, consumer: None, decoder, pending: Vec::new() }
+        Self { region, consumer: None, decoder, pending: Vec::new(), dropped: 0 }
     }
 
     /// The lines that are complete.
@@ -46,6 +47,15 @@ impl<'m> LogReader<'m> {
                 },
                 Encoding::Text => self.feed_text(bytes, &mut lines),
             }
+        }
+        if let Some(consumer) = &self.consumer {
+            let dropped = consumer.dropped();
+            let more = dropped.wrapping_sub(self.dropped);
+            // A restart of M counts from 0 again.
+            if dropped > self.dropped {
+                lines.push(LogLine { level: None, time_us: None, text: format!("{more} log lines were dropped") });
+            }
+            self.dropped = dropped;
         }
         lines
     }

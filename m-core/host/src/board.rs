@@ -70,7 +70,8 @@ impl HostBoard {
     /// # Errors
     /// [`HostError::System`] or [`HostError::Socket`].
     pub(crate) fn wait(&mut self, activity: Activity) -> Result<bool, HostError> {
-        let timeout = if self.bells.has_input() || self.sensor.port_mut().has_input() {
+        // A turn takes all bells, but only one block: more than that may be here already.
+        let timeout = if self.sensor.port_mut().has_input() {
             Some(Duration::ZERO)
         } else {
             match activity {
@@ -246,10 +247,6 @@ impl Bells {
     fn connect(&mut self, stream: UnixStream) {
         self.stream = Some(stream);
         self.flush();
-    }
-
-    fn has_input(&self) -> bool {
-        !self.incoming.is_empty()
     }
 
     fn ring(&mut self, id: u8) {

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coracle_board_api::log_ring::Consumer;
 use coracle_board_api::sensor_wire::{Block, CREDIT, FRAME_BYTES_MAX};
@@ -196,6 +196,14 @@ fn hear(bell: &mut UnixStream) {
     assert_ne!(bell.read(&mut [0; 64]).expect("a bell in time"), 0, "the M core closed the doorbell");
 }
 
+/// Waits for credits and returns how many came.
+fn credits(sensor: &mut UnixStream) -> usize {
+    let mut bytes = [0; 8];
+    let read = sensor.read(&mut bytes).expect("a credit in time");
+    assert!(read > 0 && bytes[..read].iter().all(|byte| *byte == CREDIT));
+    read
+}
+
 #[test]
 fn a_hello_is_answered_and_logged() {
     let dir = TempDir::new().unwrap();
@@ -280,6 +288,41 @@ fn a_lost_doorbell_ends_neither_the_process_nor_the_session() {
     assert!(host.child.try_wait().unwrap().is_none());
 }
 
+/// Every prefix of the handshake, cut off by the death of A, and then a whole one.
+#[test]
+fn an_a_that_dies_in_the_handshake_leaves_a_core_that_the_next_one_can_use() {
+    let dir = TempDir::new().unwrap();
+    let _host = Host::start(dir.path());
+    let memory = map(dir.path());
+    let words = ControlWords::new(part(&memory, layout().resource_table));
+    for steps in 0..6 {
+        let mut bell = connect(dir.path(), "doorbell.sock");
+        if steps > 0 {
+            words.set_status(0).unwrap();
+        }
+        if steps > 1 {
+            words.set_driver_epoch(words.driver_epoch().unwrap() + 1).unwrap();
+        }
+        if steps > 2 {
+            bell.write_all(&[KICK_TO_DEVICE]).unwrap();
+        }
+        if steps > 3 {
+            while words.device_epoch() != words.driver_epoch() {
+                hear(&mut bell);
+            }
+        }
+        if steps > 4 {
+            // Rings of its own making: what it would have put there is not there yet.
+            part(&memory, layout().vring0).zero(0, layout().vring0.bytes as usize).unwrap();
+            part(&memory, layout().vring1).zero(0, layout().vring1.bytes as usize).unwrap();
+            words.set_status(STATUS_DRIVER_OK).unwrap();
+            bell.write_all(&[KICK_TO_DEVICE]).unwrap();
+        }
+        drop(bell);
+        assert_eq!(A::attach(dir.path(), &memory, VERSIONS).open_session(), 1, "{steps} steps");
+    }
+}
+
 #[test]
 fn only_the_newest_doorbell_connection_counts() {
     let dir = TempDir::new().unwrap();
@@ -321,31 +364,54 @@ fn the_sensor_is_asked_once_a_block_and_again_when_it_reconnects() {
 
     // The M core wants a block since the deployment; nobody was there to ask.
     let mut sequence = 0;
-    for connection in 0..3 {
-        let mut sensor = connect(dir.path(), "sensor.sock");
-        for block in 0..3 {
-            let mut credits = [0; 8];
-            let read = sensor.read(&mut credits).expect("a credit in time");
-            assert_eq!(&credits[..read], [CREDIT], "connection {connection}, block {block}");
-            let mut frame = [0; FRAME_BYTES_MAX];
-            let len = Block::new(sequence, 1000 * u64::from(sequence), 12_000, 0, &[1; 64]).unwrap().encode(&mut frame);
-            if block == 2 {
-                // Dies in the middle of its answer: the request counts again on the next connection.
-                sensor.write_all(&frame[..len / 2]).unwrap();
-            } else {
-                sensor.write_all(&frame[..len]).unwrap();
-                sequence += 1;
-            }
-        }
-    }
-    // The credit of the last connection says that the block before it was taken.
+    let mut block = |samples: &[i16]| {
+        let mut frame = [0; FRAME_BYTES_MAX];
+        let len = Block::new(sequence, 1000 * u64::from(sequence), 12_000, 0, samples).unwrap().encode(&mut frame);
+        sequence += 1;
+        frame[..len].to_vec()
+    };
     let mut sensor = connect(dir.path(), "sensor.sock");
-    assert_eq!(sensor.read(&mut [0; 8]).unwrap(), 1);
+    assert_eq!(credits(&mut sensor), 1);
+    sensor.write_all(&block(&[1; 512])).unwrap();
+    assert_eq!(credits(&mut sensor), 1);
+    // Dies in the middle of its answer: the request counts again on the next connection, where a short frame must not
+    // be taken for the rest of the long one.
+    let long = block(&[2; 512]);
+    sensor.write_all(&long[..long.len() / 2]).unwrap();
+    // An answer says that the M core has taken what was on its lines before.
+    a.tell(&ToM::Query);
+    let answers = (a.message(), a.message());
+    assert!(matches!(answers, (FromM::ContainerStats { handled: 1, .. }, FromM::Stats { .. })), "{answers:?}");
+    drop(sensor);
+    let mut sensor = connect(dir.path(), "sensor.sock");
+    assert_eq!(credits(&mut sensor), 1);
+    sensor.write_all(&block(&[3])).unwrap();
+    assert_eq!(credits(&mut sensor), 1);
+    // Two blocks at once, more than was asked for: both are taken, without any other event in between.
+    sensor.write_all(&[block(&[4]), block(&[5])].concat()).unwrap();
+    let mut asked = 0;
+    while asked < 2 {
+        asked += credits(&mut sensor);
+    }
+    assert_eq!(asked, 2);
     a.tell(&ToM::Query);
     let FromM::ContainerStats { handled, .. } = a.message() else { panic!("no numbers") };
-    assert_eq!(handled, u64::from(sequence));
+    assert_eq!(handled, 4);
     let FromM::Stats { time_us, .. } = a.message() else { panic!("no numbers") };
-    assert_eq!(time_us, 1000 * u64::from(sequence - 1));
+    assert_eq!(time_us, 4000);
+}
+
+/// Starts a process that must not get ready; returns how it ended and what it said.
+fn refused(dir: &Path) -> (ExitStatus, String) {
+    let mut command = Command::new(PROGRAM);
+    command.arg("--run-dir").arg(dir).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut host = Host { child: command.spawn().unwrap() };
+    let mut line = String::new();
+    BufReader::new(host.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "", "it started");
+    let mut said = String::new();
+    host.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (host.child.wait().unwrap(), said)
 }
 
 #[test]
@@ -363,9 +429,8 @@ fn a_signal_ends_it_with_0_and_removes_the_sockets() {
 fn a_second_process_in_the_directory_is_refused() {
     let dir = TempDir::new().unwrap();
     let _host = Host::start(dir.path());
-    let second = Command::new(PROGRAM).arg("--run-dir").arg(dir.path()).output().unwrap();
-    let said = String::from_utf8(second.stderr).unwrap();
-    assert_eq!(second.status.code(), Some(1));
+    let (status, said) = refused(dir.path());
+    assert_eq!(status.code(), Some(1));
     assert!(said.contains("m-core.lock") && said.contains("end that process first"), "{said}");
     let memory = map(dir.path());
     assert_eq!(A::attach(dir.path(), &memory, VERSIONS).open_session(), 1, "the first one is unharmed");
@@ -380,9 +445,8 @@ fn errors_name_the_path_and_what_to_do() {
     for (run_dir, path, advice) in
         [(file.as_path(), "/file", "that you may write to"), (dir.path(), "doorbell.sock", "give --run-dir")]
     {
-        let output = Command::new(PROGRAM).arg("--run-dir").arg(run_dir).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+        let (status, said) = refused(run_dir);
+        assert_eq!(status.code(), Some(1));
         assert!(said.contains(path) && said.contains(advice), "{said}");
     }
 }
@@ -398,7 +462,9 @@ fn an_idle_process_does_not_run() {
     a.open_session();
     a.tell(&ToM::Query);
     assert!(matches!(a.message(), FromM::Stats { .. }));
+    let start = Instant::now();
     while !host.status("State:").starts_with('S') {
+        assert!(start.elapsed() < PATIENCE, "never idle");
         std::thread::yield_now();
     }
     let switches = || (host.status("voluntary_ctxt_switches:"), host.status("nonvoluntary_ctxt_switches:"));

@@ -1,6 +1,7 @@
 //! Joins port, supervisor and board: the body of every M core's main loop.
 
 use coracle_board_api::{Budget, Clock, Doorbell, Sensor, SharedLayout};
+use coracle_lifecycle::State;
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
 use coracle_shmem::{OutOfRegion, Region};
 
@@ -43,6 +44,11 @@ impl<'m> Core<'m> {
         let port = Port::new(shared, layout)?;
         let supervisor = Supervisor::new(memories, budget, port.boot_id());
         Ok(Self { port, supervisor, asked: false })
+    }
+
+    /// The containers that this core knows and their states here, for whoever watches it.
+    pub fn containers(&self) -> impl Iterator<Item = (&str, State)> {
+        self.supervisor.containers()
     }
 
     /// One bounded turn: takes what arrived, runs at most one slice, sends what there is to send.

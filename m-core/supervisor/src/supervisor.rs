@@ -101,6 +101,11 @@ impl<'m> Supervisor<'m> {
         self.frames.pop_front()
     }
 
+    /// The containers that this core knows and their states here.
+    pub fn containers(&self) -> impl Iterator<Item = (&str, State)> {
+        self.entries.iter().flatten().map(|e| (e.spec.name.as_str(), e.state))
+    }
+
     /// Whether [`Supervisor::step`] has something to do.
     #[must_use]
     pub fn has_work(&self) -> bool {

@@ -36,7 +36,8 @@ fn the_example_says_what_it_means() {
         wake: vec![name("fault")],
     };
     assert_eq!(sentinel.grants, grants);
-    assert_eq!(sentinel.config, [(name("healthy_rms"), "150".to_owned())]);
+    assert_eq!(sentinel.config[0], (name("baseline_rms_q4"), "2288".to_owned()));
+    assert_eq!(manifest.container("diagnose").unwrap().config[0], (name("shaft_hz"), "29.95".to_owned()));
 
     let tracker = manifest.container("tracker").unwrap();
     assert_eq!(tracker.placement.initial(), Core::M);
@@ -100,7 +101,9 @@ fn what_a_manifest_leaves_out_gets_defaults() {
 fn config_values_become_text() {
     let config =
         "text = \"a b\"\nempty = \"\"\nhex = 0x10\nnegative = -1_000\nfloat = 1.50\nsmall = 1e-3\nflag = true\n";
-    let text = EXAMPLE.replace("healthy_rms = 150 # of this machine, in sensor units\n", config);
+    let own = "baseline_rms_q4 = 2288\nbaseline_diff_rms_q4 = 3432\nbaseline_kurtosis_q8 = 768\n";
+    assert!(EXAMPLE.contains(own));
+    let text = EXAMPLE.replace(own, config);
     let manifest = parse(&text);
     let config = &manifest.container("sentinel").unwrap().config;
     let config: Vec<(&str, &str)> = config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();

@@ -53,102 +53,126 @@ macro_rules! variants {
     };
 }
 
-variants!(to_m_name, TO_M, ToM, [
-    ToM::Begin,
-    ToM::Deploy { .. },
-    ToM::Remote { .. },
-    ToM::Remove { .. },
-    ToM::WakeRule { .. },
-    ToM::Ack { .. },
-    ToM::Power(_),
-    ToM::MoveOut { .. },
-    ToM::Migrate { .. },
-    ToM::Lockstep(_),
-    ToM::Query,
-]);
+variants!(
+    to_m_name,
+    TO_M,
+    ToM,
+    [
+        ToM::Begin,
+        ToM::Deploy { .. },
+        ToM::Remote { .. },
+        ToM::Remove { .. },
+        ToM::WakeRule { .. },
+        ToM::Ack { .. },
+        ToM::Power(_),
+        ToM::MoveOut { .. },
+        ToM::Migrate { .. },
+        ToM::Lockstep(_),
+        ToM::Query,
+    ]
+);
 
-variants!(from_m_name, FROM_M, FromM, [
-    FromM::Holds { .. },
-    FromM::InventoryEnd,
-    FromM::Deployed { .. },
-    FromM::DeployRefused { .. },
-    FromM::Event { .. },
-    FromM::Wake { .. },
-    FromM::Woken { .. },
-    FromM::Exited { .. },
-    FromM::MoveRefused { .. },
-    FromM::Migrate { .. },
-    FromM::ContainerStats { .. },
-    FromM::Stats { .. },
-]);
+variants!(
+    from_m_name,
+    FROM_M,
+    FromM,
+    [
+        FromM::Holds { .. },
+        FromM::InventoryEnd,
+        FromM::Deployed { .. },
+        FromM::DeployRefused { .. },
+        FromM::Event { .. },
+        FromM::Wake { .. },
+        FromM::Woken { .. },
+        FromM::Exited { .. },
+        FromM::MoveRefused { .. },
+        FromM::Migrate { .. },
+        FromM::ContainerStats { .. },
+        FromM::Stats { .. },
+    ]
+);
 
-variants!(frame_name, FRAME, Frame<'_>, [
-    Frame::Hello { .. },
-    Frame::Welcome { .. },
-    Frame::Reject { .. },
-    Frame::Data { .. },
-    Frame::Ping { .. },
-    Frame::Pong { .. },
-]);
+variants!(
+    frame_name,
+    FRAME,
+    Frame<'_>,
+    [
+        Frame::Hello { .. },
+        Frame::Welcome { .. },
+        Frame::Reject { .. },
+        Frame::Data { .. },
+        Frame::Ping { .. },
+        Frame::Pong { .. },
+    ]
+);
 
-variants!(step_name, STEP, Step<BulkRef>, [
-    Step::Offer { .. },
-    Step::Accept,
-    Step::Refuse(_),
-    Step::State { .. },
-    Step::Ready,
-    Step::Commit,
-    Step::Committed,
-    Step::Abort(_),
-]);
+variants!(
+    step_name,
+    STEP,
+    Step<BulkRef>,
+    [
+        Step::Offer { .. },
+        Step::Accept,
+        Step::Refuse(_),
+        Step::State { .. },
+        Step::Ready,
+        Step::Commit,
+        Step::Committed,
+        Step::Abort(_),
+    ]
+);
 
 variants!(power_name, POWER, Power, [Power::Awake, Power::Asleep]);
 
-variants!(state_name, STATE, State, [
-    State::Created,
-    State::Running,
-    State::Frozen,
-    State::Gone,
-    State::Exited(_),
-]);
+variants!(state_name, STATE, State, [State::Created, State::Running, State::Frozen, State::Gone, State::Exited(_),]);
 
-variants!(exit_name, EXIT, ExitReason, [
-    ExitReason::Returned(_),
-    ExitReason::Trap,
-    ExitReason::OutOfFuel,
-    ExitReason::OutOfMemory,
-    ExitReason::StackExhausted,
-    ExitReason::Killed,
-    ExitReason::StartFailed,
-    ExitReason::CoreLost,
-]);
+variants!(
+    exit_name,
+    EXIT,
+    ExitReason,
+    [
+        ExitReason::Returned(_),
+        ExitReason::Trap,
+        ExitReason::OutOfFuel,
+        ExitReason::OutOfMemory,
+        ExitReason::StackExhausted,
+        ExitReason::Killed,
+        ExitReason::StartFailed,
+        ExitReason::CoreLost,
+    ]
+);
 
-variants!(refuse_name, REFUSE, RefuseReason, [
-    RefuseReason::NoImage,
-    RefuseReason::NoMemory,
-    RefuseReason::NoGrant,
-    RefuseReason::Busy,
-    RefuseReason::BadState,
-    RefuseReason::NotHere,
-    RefuseReason::LinkLost,
-    RefuseReason::TooLarge,
-]);
+variants!(
+    refuse_name,
+    REFUSE,
+    RefuseReason,
+    [
+        RefuseReason::NoImage,
+        RefuseReason::NoMemory,
+        RefuseReason::NoGrant,
+        RefuseReason::Busy,
+        RefuseReason::BadState,
+        RefuseReason::NotHere,
+        RefuseReason::LinkLost,
+        RefuseReason::TooLarge,
+    ]
+);
 
-variants!(global_name, GLOBAL, GlobalValue, [
-    GlobalValue::I32(_),
-    GlobalValue::I64(_),
-    GlobalValue::F32(_),
-    GlobalValue::F64(_),
-]);
+variants!(
+    global_name,
+    GLOBAL,
+    GlobalValue,
+    [GlobalValue::I32(_), GlobalValue::I64(_), GlobalValue::F32(_), GlobalValue::F64(_),]
+);
 
 variants!(event_kind_name, EVENT_KIND, EventKind, [EventKind::Sensor, EventKind::Message, EventKind::Wake]);
 
-variants!(record_name, RECORD, RecordKind, [
-    RecordKind::Live,
-    RecordKind::Gone(_),
-    RecordKind::Queue,
-    RecordKind::Empty,
-]);
+variants!(
+    record_name,
+    RECORD,
+    RecordKind,
+    [RecordKind::Live, RecordKind::Gone(_), RecordKind::Queue, RecordKind::Empty,]
+);
 
 /// Which variants of an enum were seen.
 struct Variants {
@@ -220,11 +244,11 @@ fn to_m() -> Vec<(ToM, Vec<u8>)> {
     add(
         ToM::Deploy { token: 300, spec: BULK, module: BulkRef { offset: 8, ..BULK }, snapshot: None, live: true },
         &[
-            &[1, 0xAC, 0x02],                     // token
-            BULK_BYTES,                           // spec
-            &[8, 0xAC, 0x02, 0x82, 0x80, 0x04],   // module
-            &[0],                                 // no snapshot
-            &[1],                                 // live
+            &[1, 0xAC, 0x02],                   // token
+            BULK_BYTES,                         // spec
+            &[8, 0xAC, 0x02, 0x82, 0x80, 0x04], // module
+            &[0],                               // no snapshot
+            &[1],                               // live
         ],
     );
     add(
@@ -236,8 +260,8 @@ fn to_m() -> Vec<(ToM, Vec<u8>)> {
         &[
             &[2],
             b"\x07tracker",
-            &[2], b"\x03vib", &[0], // topics
-            &[0xAC, 0x02],          // cursor
+            b"\x02\x03vib\x00", // topics
+            &[0xAC, 0x02],      // cursor
         ],
     );
     add(ToM::Remove { name: name("tracker") }, &[&[3], b"\x07tracker"]);
@@ -258,25 +282,34 @@ fn to_m() -> Vec<(ToM, Vec<u8>)> {
             &[60],               // an hour
         ],
     );
-    add(ToM::Ack { name: name("diagnose"), seq: u64::MAX }, &[
-        &[5],
-        b"\x08diagnose",
-        &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1], // seq
-    ]);
+    add(
+        ToM::Ack { name: name("diagnose"), seq: u64::MAX },
+        &[
+            &[5],
+            b"\x08diagnose",
+            &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1], // seq
+        ],
+    );
     add(ToM::Power(Power::Awake), &[&[6, 0]]);
     add(ToM::Power(Power::Asleep), &[&[6, 1]]);
-    add(ToM::MoveOut { id: 65_538, name: name("tracker"), queued_min: 200 }, &[
-        &[7],
-        &[0x82, 0x80, 0x04], // id
-        b"\x07tracker",
-        &[200], // queued_min, one byte however large
-    ]);
-    add(ToM::Migrate { id: 3, name: name("tracker"), step: Step::State { bulk: BULK } }, &[
-        &[8, 3],
-        b"\x07tracker",
-        &[3], // step
-        BULK_BYTES,
-    ]);
+    add(
+        ToM::MoveOut { id: 65_538, name: name("tracker"), queued_min: 200 },
+        &[
+            &[7],
+            &[0x82, 0x80, 0x04], // id
+            b"\x07tracker",
+            &[200], // queued_min, one byte however large
+        ],
+    );
+    add(
+        ToM::Migrate { id: 3, name: name("tracker"), step: Step::State { bulk: BULK } },
+        &[
+            &[8, 3],
+            b"\x07tracker",
+            &[3], // step
+            BULK_BYTES,
+        ],
+    );
     add(ToM::Lockstep(true), &[&[9, 1]]);
     add(ToM::Query, &[&[10]]);
     all
@@ -352,13 +385,7 @@ fn from_m() -> Vec<(FromM, Vec<u8>)> {
         ],
     );
     add(
-        FromM::Wake {
-            reason: name("bearing"),
-            name: name("diagnose"),
-            seq: 300,
-            time_us: 1_000_000,
-            payload: BULK,
-        },
+        FromM::Wake { reason: name("bearing"), name: name("diagnose"), seq: 300, time_us: 1_000_000, payload: BULK },
         &[
             &[5],
             b"\x07bearing",
@@ -369,17 +396,23 @@ fn from_m() -> Vec<(FromM, Vec<u8>)> {
         ],
     );
     add(FromM::Woken { reason: name("bearing"), latency_us: 300 }, &[&[6], b"\x07bearing", &[0xAC, 0x02]]);
-    add(FromM::Exited { name: name("tracker"), reason: ExitReason::Returned(2) }, &[
-        &[7],
-        b"\x07tracker",
-        &[0, 4], // returned, zigzag of 2
-    ]);
-    add(FromM::MoveRefused { id: 65_538, name: name("tracker"), reason: RefuseReason::NotHere }, &[
-        &[8],
-        &[0x82, 0x80, 0x04], // id
-        b"\x07tracker",
-        &[5], // reason
-    ]);
+    add(
+        FromM::Exited { name: name("tracker"), reason: ExitReason::Returned(2) },
+        &[
+            &[7],
+            b"\x07tracker",
+            &[0, 4], // returned, zigzag of 2
+        ],
+    );
+    add(
+        FromM::MoveRefused { id: 65_538, name: name("tracker"), reason: RefuseReason::NotHere },
+        &[
+            &[8],
+            &[0x82, 0x80, 0x04], // id
+            b"\x07tracker",
+            &[5], // reason
+        ],
+    );
     add(FromM::Migrate { id: 3, name: name("tracker"), step: Step::Accept }, &[&[9, 3], b"\x07tracker", &[1]]);
     add(
         FromM::ContainerStats {
@@ -404,13 +437,16 @@ fn from_m() -> Vec<(FromM, Vec<u8>)> {
             &IMAGE, // digest
         ],
     );
-    add(FromM::Stats { time_us: 1_000_000, wakes: [1, 300, 3], samples_dropped: 4, unacknowledged: 300 }, &[
-        &[11],
-        &[0xC0, 0x84, 0x3D], // time
-        &[1, 0xAC, 0x02, 3], // wakes: an array, no length
-        &[4],                // samples dropped
-        &[0xAC, 0x02],       // unacknowledged
-    ]);
+    add(
+        FromM::Stats { time_us: 1_000_000, wakes: [1, 300, 3], samples_dropped: 4, unacknowledged: 300 },
+        &[
+            &[11],
+            &[0xC0, 0x84, 0x3D], // time
+            &[1, 0xAC, 0x02, 3], // wakes: an array, no length
+            &[4],                // samples dropped
+            &[0xAC, 0x02],       // unacknowledged
+        ],
+    );
     all
 }
 
@@ -519,19 +555,22 @@ fn spec() -> (ContainerSpec, Vec<u8>) {
     };
     let limits = Limits { memory: 65_538, fuel_per_event: 1_000_000, queue: 300 };
     let spec = ContainerSpec { name: name("sentinel"), image: IMAGE, portable: true, limits, grants };
-    let golden = pin(&spec, &[
-        b"\x08sentinel",
-        &IMAGE,
-        &[1],                // portable
-        &[0x82, 0x80, 0x04], // memory
-        &[0xC0, 0x84, 0x3D], // fuel of an event
-        &[0xAC, 0x02],       // queue
-        b"\x01\x09vibration",
-        b"\x01\x08features",
-        b"\x02\x01a\x02bc",
-        b"\x01\x07bearing",
-        b"\x01\x05limit\x0212",
-    ]);
+    let golden = pin(
+        &spec,
+        &[
+            b"\x08sentinel",
+            &IMAGE,
+            &[1],                // portable
+            &[0x82, 0x80, 0x04], // memory
+            &[0xC0, 0x84, 0x3D], // fuel of an event
+            &[0xAC, 0x02],       // queue
+            b"\x01\x09vibration",
+            b"\x01\x08features",
+            b"\x02\x01a\x02bc",
+            b"\x01\x07bearing",
+            b"\x01\x05limit\x0212",
+        ],
+    );
     (spec, golden)
 }
 
@@ -548,23 +587,32 @@ const SESSION_BYTES: &[u8] = &[0xAC, 0x02, 7];
 
 fn frames() -> Vec<(Frame<'static>, Vec<u8>)> {
     let list: [(Frame<'static>, &[&[u8]]); 6] = [
-        (Frame::Hello { versions: Versions { min: 1, max: 300 }, nonce: 65_538 }, &[
-            &[0],
-            &[1, 0xAC, 0x02],    // versions
-            &[0x82, 0x80, 0x04], // nonce
-        ]),
+        (
+            Frame::Hello { versions: Versions { min: 1, max: 300 }, nonce: 65_538 },
+            &[
+                &[0],
+                &[1, 0xAC, 0x02],    // versions
+                &[0x82, 0x80, 0x04], // nonce
+            ],
+        ),
         (Frame::Welcome { version: 1, session: SESSION }, &[&[1, 1], SESSION_BYTES]),
-        (Frame::Reject { versions: Versions { min: 1, max: 2 }, nonce: 65_538 }, &[
-            &[2],
-            &[1, 2],             // versions
-            &[0x82, 0x80, 0x04], // nonce
-        ]),
-        (Frame::Data { session: SESSION, seq: 300, body: &[7, 8, 9] }, &[
-            &[3],
-            SESSION_BYTES,
-            &[0xAC, 0x02],  // seq
-            &[3, 7, 8, 9],  // body
-        ]),
+        (
+            Frame::Reject { versions: Versions { min: 1, max: 2 }, nonce: 65_538 },
+            &[
+                &[2],
+                &[1, 2],             // versions
+                &[0x82, 0x80, 0x04], // nonce
+            ],
+        ),
+        (
+            Frame::Data { session: SESSION, seq: 300, body: &[7, 8, 9] },
+            &[
+                &[3],
+                SESSION_BYTES,
+                &[0xAC, 0x02], // seq
+                &[3, 7, 8, 9], // body
+            ],
+        ),
         (Frame::Ping { session: SESSION }, &[&[4], SESSION_BYTES]),
         (Frame::Pong { session: SESSION }, &[&[5], SESSION_BYTES]),
     ];
@@ -597,8 +645,7 @@ const STEP_MAX: Step<BulkRef> = Step::Offer { image: [255; 32], memory: u32::MAX
 /// Every field at the value that takes the most bytes.
 fn largest_to_m() -> Vec<ToM> {
     let long = name(LONG);
-    let rule =
-        WakeRule { reason: long.clone(), container: long.clone(), debounce_us: u64::MAX, per_hour: u8::MAX };
+    let rule = WakeRule { reason: long.clone(), container: long.clone(), debounce_us: u64::MAX, per_hour: u8::MAX };
     vec![
         ToM::Begin,
         ToM::Deploy { token: u16::MAX, spec: BULK_MAX, module: BULK_MAX, snapshot: Some(BULK_MAX), live: true },
@@ -635,13 +682,7 @@ fn largest_from_m() -> Vec<FromM> {
             time_us: u64::MAX,
             payload: [255; MESSAGE_BYTES_MAX].into_iter().collect(),
         },
-        FromM::Wake {
-            reason: long.clone(),
-            name: long.clone(),
-            seq: u64::MAX,
-            time_us: u64::MAX,
-            payload: BULK_MAX,
-        },
+        FromM::Wake { reason: long.clone(), name: long.clone(), seq: u64::MAX, time_us: u64::MAX, payload: BULK_MAX },
         FromM::Woken { reason: long.clone(), latency_us: u64::MAX },
         FromM::Exited { name: long.clone(), reason: ExitReason::Returned(i32::MIN) },
         FromM::MoveRefused { id: u32::MAX, name: long.clone(), reason: RefuseReason::TooLarge },
@@ -709,7 +750,10 @@ fn the_largest_messages_fit_their_carriers() {
 // ---- state -----------------------------------------------------------------------------------------------------------
 
 /// SHA-256 of the other bytes of [`snapshot_golden`], calculated with another program (`sha256sum`).
-const SNAPSHOT_DIGEST: [u8; 32] = [0; 32];
+const SNAPSHOT_DIGEST: [u8; 32] = [
+    0x9A, 0x30, 0xBC, 0xDA, 0x6C, 0xB4, 0x78, 0xEB, 0xE8, 0xF4, 0x5E, 0xED, 0xFB, 0x10, 0x76, 0x4F, 0xA7, 0xBE, 0x7F,
+    0x39, 0xC1, 0xD4, 0x20, 0x47, 0xE2, 0x60, 0xC1, 0x6D, 0xE9, 0x55, 0x4F, 0xAF,
+];
 
 fn snapshot_golden() -> (Vec<u8>, Vec<u8>) {
     let head = Head {
@@ -731,17 +775,17 @@ fn snapshot_golden() -> (Vec<u8>, Vec<u8>) {
     let body = [
         b"\x07tracker",
         &IMAGE[..],
-        &[1, 1, 0xAC, 0x02, 0xAE, 0x02],      // handles, initialised, handled, cursor
-        &[2, 0, 0x80, 0x08, 3, 1],            // globals
-        &[40],                                // memory length
-        &[2],                                 // events
-        &[0xAD, 0x02, 2, 0],                  // event 301: kind, source
-        &[0xC0, 0x84, 0x3D, 2], b"ab",        // time, length, payload
-        &[0xAE, 0x02, 2, 1],                  // event 302
-        &[0xC0, 0x84, 0x3D, 0],
-        &[3, 0, 0, 0, 4, 0, 0, 0],            // first stretch: offset, length
-        &[0xAA, 0, 0, 0xBB],
-        &[23, 0, 0, 0, 1, 0, 0, 0, 0xCC],     // second stretch
+        &[1, 1, 0xAC, 0x02, 0xAE, 0x02],  // handles, initialised, handled, cursor
+        &[2, 0, 0x80, 0x08, 3, 1],        // globals
+        &[40],                            // memory length
+        &[2],                             // events
+        &[0xAD, 0x02, 2, 0],              // event 301: kind, source
+        b"\xC0\x84\x3D\x02ab",            // time, length, payload
+        &[0xAE, 0x02, 2, 1],              // event 302: kind, source
+        &[0xC0, 0x84, 0x3D, 0],           // time, length
+        &[3, 0, 0, 0, 4, 0, 0, 0],        // first stretch: offset, length
+        &[0xAA, 0, 0, 0xBB],              // its bytes
+        &[23, 0, 0, 0, 1, 0, 0, 0, 0xCC], // second stretch
     ]
     .concat();
     let golden = [
@@ -828,9 +872,9 @@ fn rpmsg_headers_and_announcements() {
     let announcement = NameService::new("coracle-link", M_ENDPOINT, true);
     let golden = [
         b"coracle-link",
-        &[0; 20][..],         // up to 32 bytes
-        &[0x1E, 0, 0, 0],     // address
-        &[1, 0, 0, 0],        // destroyed
+        &[0; 20][..],     // up to 32 bytes
+        &[0x1E, 0, 0, 0], // address
+        &[1, 0, 0, 0],    // destroyed
     ]
     .concat();
     assert_bytes(&announcement, &announcement.to_bytes(), &golden);
@@ -902,13 +946,13 @@ fn the_log_ring() {
     assert!(!ring.frame(&[0; BYTES_MIN as usize]));
     let golden = [
         b"CRLG",
-        &[1, 0, 0, 0][..],        // version
-        &[2, 0, 0, 0],            // text
-        &[0, 4, 0, 0],            // capacity
+        &[1, 0, 0, 0][..],         // version
+        &[2, 0, 0, 0],             // text
+        &[0, 4, 0, 0],             // capacity
         &[1, 2, 3, 4, 5, 6, 7, 8], // producer id
-        &[3, 0, 0, 0],            // write
-        &[1, 0, 0, 0],            // dropped
-        &[0; 96],                 // read (at 64) and what nobody uses
+        &[3, 0, 0, 0],             // write
+        &[1, 0, 0, 0],             // dropped
+        &[0; 96],                  // read (at 64) and what nobody uses
         b"hi\n",
     ]
     .concat();
@@ -926,14 +970,14 @@ fn sensor_frames() -> [(Block, Vec<u8>); 2] {
         (
             block,
             [
-                &[0xA5, 0][..],            // magic, flags
-                &[2, 0],                   // samples
-                &[1, 2, 3, 4],             // sequence
+                &[0xA5, 0][..],               // magic, flags
+                &[2, 0],                      // samples
+                &[1, 2, 3, 4],                // sequence
                 &[5, 6, 7, 8, 9, 10, 11, 12], // time
-                &[0xE0, 0x2E, 0, 0],       // rate
-                &[0x2C, 1, 0, 0],          // dropped
-                &[1, 0, 0xFE, 0xFF],       // samples
-                &[0, 0],                   // CRC-16/CCITT-FALSE
+                &[0xE0, 0x2E, 0, 0],          // rate
+                &[0x2C, 1, 0, 0],             // dropped
+                &[1, 0, 0xFE, 0xFF],          // samples
+                &[0xC4, 0x75],                // CRC-16/CCITT-FALSE: Python's binascii.crc_hqx(bytes, 0xFFFF)
             ]
             .concat(),
         ),
@@ -946,7 +990,7 @@ fn sensor_frames() -> [(Block, Vec<u8>); 2] {
                 &[0x40, 0x42, 0x0F, 0, 0, 0, 0, 0],
                 &[0xE0, 0x2E, 0, 0],
                 &[0, 0, 0, 0],
-                &[0, 0], // CRC
+                &[0x2A, 0x17], // CRC
             ]
             .concat(),
         ),

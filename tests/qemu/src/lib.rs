@@ -1,9 +1,8 @@
 //! Cortex-M firmware in QEMU, for tests: build it, start it, talk to its sockets, read its log.
 //!
-//! [`Qemu`] owns an emulator process and its run directory; [`firmware`] builds an ELF; [`firmware_log`] decodes defmt
-//! frames; [`wait_for`] waits for a state with a bound. What the firmware does is up to the tests.
+//! [`Qemu`] owns an emulator process and its run directory; [`firmware`] builds an ELF; [`wait_for`] waits for a
+//! state with a bound. What the firmware does is up to the tests.
 
-pub mod firmware_log;
 mod qemu;
 
 pub use qemu::{

@@ -1,10 +1,8 @@
 //! The example of `cargo demo` on both boards, moving and not moving, and with other recordings.
 
-mod common;
-
 use std::path::PathBuf;
 
-use common::{Bench, assert_passed, digests, example_manifest};
+use crate::bench::{Bench, assert_passed, digests, example_manifest};
 use coracle_api::{Core, Report, What};
 use coracle_manifest::{Diagnosis, ScenarioOverride};
 use coracle_test_qemu::qemu_or_skip;

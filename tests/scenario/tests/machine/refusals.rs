@@ -1,11 +1,9 @@
 //! Bad input: every one is refused with a message that says what to do, and the machine goes on.
 
-mod common;
-
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Bench, assert_passed, example_manifest, print};
+use crate::bench::{Bench, assert_passed, example_manifest, print};
 use coracle_api::{ClientError, Request};
 use coracle_manifest::ScenarioOverride;
 use coracle_test_scenario::{Board, Error, Pace, Plan, Run};
@@ -59,7 +57,8 @@ fn bad_manifests_and_modules_are_refused_by_name_and_the_machine_goes_on() {
     let trace = example_manifest().parent().unwrap().join("bearing-watch/onset.wav");
     let modules_dir = Some(bench.machine.modules().to_owned());
 
-    let mut run = Run::start(&mut bench.machine, &plan, &mut print_ref()).unwrap_or_else(|error| panic!("{error}"));
+    let mut tell = print;
+    let mut run = Run::start(&mut bench.machine, &plan, &mut tell).unwrap_or_else(|error| panic!("{error}"));
     let before = run.report().unwrap();
     for case in cases(&sentinel) {
         let folder = tempfile::tempdir().unwrap();
@@ -85,10 +84,6 @@ fn bad_manifests_and_modules_are_refused_by_name_and_the_machine_goes_on() {
     }
     run.play().unwrap();
     assert_passed(&run.finish().unwrap_or_else(|error| panic!("{error}")));
-}
-
-fn print_ref() -> impl FnMut(&coracle_test_scenario::Happening) {
-    print
 }
 
 #[test]

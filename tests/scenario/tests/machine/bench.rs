@@ -7,15 +7,15 @@ use coracle_test_scenario::{Board, Cancel, Happening, Machine, Outcome, Plan, Pr
 use tempfile::TempDir;
 
 /// A machine and its folder.
-pub struct Bench {
+pub(crate) struct Bench {
     // Dropped first: its processes use the folder.
-    pub machine: Machine,
-    pub folder: TempDir,
+    pub(crate) machine: Machine,
+    pub(crate) folder: TempDir,
 }
 
 impl Bench {
     /// Starts a machine.
-    pub fn start(board: Board) -> Self {
+    pub(crate) fn start(board: Board) -> Self {
         let programs = Programs::find_or_build(board).unwrap_or_else(|error| panic!("{error}"));
         let folder = tempfile::Builder::new().prefix("coracle-").tempdir().unwrap();
         let machine = Machine::start(programs, folder.path(), Cancel::default());
@@ -23,40 +23,38 @@ impl Bench {
     }
 
     /// The scenario of a manifest, with some of it replaced.
-    pub fn plan(&self, manifest: &Path, given: &ScenarioOverride) -> Plan {
+    pub(crate) fn plan(&self, manifest: &Path, given: &ScenarioOverride) -> Plan {
         Plan::read(manifest, self.machine.modules(), given).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The example's scenario.
-    pub fn example(&self) -> Plan {
+    pub(crate) fn example(&self) -> Plan {
         self.plan(&example_manifest(), &ScenarioOverride::default())
     }
 
     /// Runs a scenario to its end. What happened is printed, for the case that the test fails.
-    pub fn run(&mut self, plan: &Plan) -> Outcome {
+    pub(crate) fn run(&mut self, plan: &Plan) -> Outcome {
         let outcome = run_scenario(&mut self.machine, plan, &mut print);
         outcome.unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
 /// Prints a happening, for the case that the test fails.
-pub fn print(happening: &Happening) {
+pub(crate) fn print(happening: &Happening) {
     println!("{happening:?}");
 }
 
 /// The manifest of `cargo demo`.
-pub fn example_manifest() -> PathBuf {
+pub(crate) fn example_manifest() -> PathBuf {
     Workspace::find().unwrap().root.join("manifests/examples/bearing-watch.toml")
 }
 
 /// The digests of all containers' states in the end.
-#[allow(dead_code, reason = "not every test program compares states")]
-pub fn digests(outcome: &Outcome) -> Vec<(&str, &str)> {
+pub(crate) fn digests(outcome: &Outcome) -> Vec<(&str, &str)> {
     outcome.report.containers.iter().map(|(name, numbers)| (&**name, &*numbers.state_digest)).collect()
 }
 
 /// Fails unless every expectation held.
-#[allow(dead_code, reason = "not every test program judges")]
-pub fn assert_passed(outcome: &Outcome) {
+pub(crate) fn assert_passed(outcome: &Outcome) {
     assert!(outcome.passed(), "{:#?}\n{:#?}", outcome.verdicts, outcome.report);
 }

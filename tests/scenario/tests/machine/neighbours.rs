@@ -1,10 +1,8 @@
 //! A container in an endless loop beside the example's.
 
-mod common;
-
 use std::fs;
 
-use common::{Bench, assert_passed, example_manifest};
+use crate::bench::{Bench, assert_passed, example_manifest};
 use coracle_api::Core;
 use coracle_manifest::ScenarioOverride;
 use coracle_test_scenario::Board;

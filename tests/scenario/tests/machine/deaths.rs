@@ -1,8 +1,6 @@
 //! Processes that die in the middle of the example's scenario, without a warning.
 
-mod common;
-
-use common::{Bench, assert_passed, print};
+use crate::bench::{Bench, assert_passed, print};
 use coracle_api::{Report, What};
 use coracle_test_scenario::{Board, Error, Happening, M_RESTARTS_MAX, Note, Outcome, Plan, Run};
 

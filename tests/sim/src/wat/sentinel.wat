@@ -1,0 +1,27 @@
+;; Every sensor block: four numbered messages of 32 bytes. Blocks 12 to 17: a wake with 1000 bytes.
+(module
+  (import "coracle:sensor@1" "open" (func $open (param i32 i32) (result i32)))
+  (import "coracle:sensor@1" "read_block" (func $read_block (param i32 i32 i32 i32) (result i32)))
+  (import "coracle:msg@1" "publish" (func $publish (param i32 i32 i32 i32) (result i32)))
+  (import "coracle:wake@1" "request" (func $wake (param i32 i32 i32 i32) (result i32)))
+  (memory 2048 2048 (pagesize 1))
+  (global $next (mut i64) (i64.const 0))
+  (data (i32.const 0) "accel0\00\00vibration/summary\00\00\00\00\00\00\00fault")
+  (func (export "init") (result i32) (call $open (i32.const 0) (i32.const 6)))
+  (func (export "on_event") (param $kind i32) (param i32 i32) (result i32)
+    (local $i i32) (local $block i32)
+    (if (i32.ne (local.get $kind) (i32.const 1)) (then (return (i32.const 0))))
+    ;; 64: header, 256: samples, 128: message
+    (drop (call $read_block (i32.const 0) (i32.const 64) (i32.const 256) (i32.const 512)))
+    (local.set $block (i32.load (i32.const 72)))
+    (loop $more
+      (i64.store (i32.const 128) (global.get $next))
+      (i32.store (i32.const 136) (local.get $block))
+      (i32.store (i32.const 140) (i32.load16_s (i32.const 256)))
+      (global.set $next (i64.add (global.get $next) (i64.const 1)))
+      (if (call $publish (i32.const 8) (i32.const 17) (i32.const 128) (i32.const 32)) (then (return (i32.const -1))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $i) (i32.const 4))))
+    (if (i32.and (i32.ge_u (local.get $block) (i32.const 12)) (i32.lt_u (local.get $block) (i32.const 18)))
+      (then (drop (call $wake (i32.const 32) (i32.const 5) (i32.const 256) (i32.const 1000)))))
+    (i32.const 0)))

@@ -1,0 +1,32 @@
+;; Follows numbered messages. Its state depends on every one of them and lies in memory and in globals:
+;;   0 count | 8 last number | 16 gaps | 24 repeats | 32 chain | 64 message | 1024 how often each number was handled
+(module
+  (import "coracle:event@1" "read" (func $read (param i32 i32) (result i32)))
+  (memory 3072 3072 (pagesize 1))
+  (global $count (mut i64) (i64.const 0))
+  (global $sum (mut i32) (i32.const 7))
+  (global $mean (mut f64) (f64.const 1))
+  (data (i32.const 8) "\ff\ff\ff\ff\ff\ff\ff\ff")
+  (func (export "on_event") (param $kind i32) (param i32 i32) (result i32)
+    (local $n i64) (local $at i32)
+    (if (i32.ne (local.get $kind) (i32.const 2)) (then (return (i32.const 0))))
+    (drop (call $read (i32.const 64) (i32.const 32)))
+    (local.set $n (i64.load (i32.const 64)))
+    (if (i64.gt_s (local.get $n) (i64.load (i32.const 8)))
+      (then
+        (i64.store (i32.const 16) (i64.add (i64.load (i32.const 16))
+          (i64.sub (i64.sub (local.get $n) (i64.load (i32.const 8))) (i64.const 1))))
+        (i64.store (i32.const 8) (local.get $n)))
+      (else (i64.store (i32.const 24) (i64.add (i64.load (i32.const 24)) (i64.const 1)))))
+    (global.set $count (i64.add (global.get $count) (i64.const 1)))
+    (i64.store (i32.const 0) (global.get $count))
+    (global.set $sum (i32.add (i32.rotl (global.get $sum) (i32.const 5)) (i32.load (i32.const 72))))
+    (global.set $mean (f64.add (f64.mul (global.get $mean) (f64.const 0.75)) (f64.convert_i64_s (local.get $n))))
+    (i64.store (i32.const 32)
+      (i64.add
+        (i64.mul (i64.load (i32.const 32)) (i64.const 1099511628211))
+        (i64.xor (i64.extend_i32_u (global.get $sum))
+          (i64.xor (i64.reinterpret_f64 (global.get $mean)) (global.get $count)))))
+    (local.set $at (i32.add (i32.const 1024) (i32.and (i32.wrap_i64 (local.get $n)) (i32.const 2047))))
+    (i32.store8 (local.get $at) (i32.add (i32.load8_u (local.get $at)) (i32.const 1)))
+    (i32.const 0)))
