@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Board to run on: `host`, where the M core is a Linux process, or `qemu-an386`, where it is Cortex-M4 firmware.
     #[arg(long, default_value = "host")]
     board: Board,
+    /// Manifest to apply instead of the example's.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// Recording to play instead of the manifest's own: a 16-bit mono WAV file, or CSV.
     ///
     /// Without --expect, one wake and any diagnosis are expected of it.
@@ -50,7 +53,11 @@ pub(crate) fn run(options: &Options, cancel: &Cancel) -> Result<ExitCode> {
 
     let given =
         ScenarioOverride { trace: options.trace.clone(), expect: options.expect.as_deref().map(Diagnosis::from) };
-    let manifest = Workspace::find()?.root.join(MANIFEST);
+    let manifest = match &options.manifest {
+        // The daemon has a working directory of its own.
+        Some(given) => std::path::absolute(given).with_context(|| format!("cannot use {}", given.display()))?,
+        None => Workspace::find()?.root.join(MANIFEST),
+    };
     let mut plan = Plan::read(&manifest, &programs.modules, &given)?;
     if options.realtime {
         plan.pace = Pace::Realtime;

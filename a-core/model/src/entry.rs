@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use coracle_engine::{Container, EngineHandle, OwnedEvent, Usage};
 use coracle_guest_abi::EventKind;
 use coracle_migrate::role::{Source, SourcePhase, Target};
-use coracle_migrate::snapshot::{DigestBytes, EventHead, Snapshot};
+use coracle_migrate::snapshot::{DigestBytes, EVENTS_MAX, EventHead, Snapshot};
 use coracle_policy::{Core, PlacementState};
 
 use crate::plan::{Placement, Plan};
@@ -19,9 +19,12 @@ pub(crate) struct Body {
     pub(crate) queue: VecDeque<OwnedEvent>,
     /// Sequence number of the last event that was queued.
     pub(crate) cursor: u64,
-    /// Events that were missing in the stream.
+    /// Events that were missing in the stream, or found the queue full.
     pub(crate) gaps: u64,
 }
+
+/// Most events that wait here: what a snapshot carries.
+const QUEUE_MAX: usize = EVENTS_MAX;
 
 impl Body {
     pub(crate) fn restore(engine: &EngineHandle, plan: &Plan, snapshot: &Snapshot<'_>) -> Result<Self, String> {
@@ -48,9 +51,18 @@ impl Body {
         if event.seq <= self.cursor {
             return;
         }
-        self.gaps += event.seq - self.cursor - 1;
+        self.gaps = self.gaps.saturating_add(event.seq - self.cursor - 1);
         self.cursor = event.seq;
-        self.queue.push_back(event);
+        self.push_local(event, QUEUE_MAX);
+    }
+
+    /// Queues an event unless `room` or more wait.
+    pub(crate) fn push_local(&mut self, event: OwnedEvent, room: usize) {
+        if self.queue.len() < room.min(QUEUE_MAX) {
+            self.queue.push_back(event);
+        } else {
+            self.gaps = self.gaps.saturating_add(1);
+        }
     }
 
     /// The whole state, with the queue, encoded. `None` when it is over the format's limits or not idle.
@@ -103,12 +115,15 @@ pub(crate) struct Entry {
     pub(crate) placement: PlacementState,
     /// After a refused move: not before this time, in microseconds.
     pub(crate) retry_us: u64,
+    /// Moves that were refused since it came to where it is.
+    pub(crate) refusals: u8,
     /// The last move to A that was committed here: its Commit may be repeated.
     pub(crate) moved_in: Option<u32>,
     /// It was started before, by this or an earlier supervisor.
     pub(crate) known: bool,
-    /// What earlier lives of it on this core used.
+    /// What earlier lives of it on this core used, and events that they missed.
     pub(crate) earlier: Usage,
+    pub(crate) earlier_gaps: u64,
     /// What M last said of it.
     pub(crate) on_m: MNumbers,
 }
@@ -133,9 +148,11 @@ impl Entry {
             open: None,
             placement,
             retry_us: 0,
+            refusals: 0,
             moved_in: None,
             known: false,
             earlier: Usage::default(),
+            earlier_gaps: 0,
             on_m: MNumbers::default(),
         }
     }
@@ -143,6 +160,7 @@ impl Entry {
     /// It is on that core now: conditions count anew.
     pub(crate) fn arrived(&mut self, core: Core) {
         self.placement = PlacementState::arrived(core);
+        (self.retry_us, self.refusals) = (0, 0);
         self.known = true;
     }
 
@@ -195,8 +213,15 @@ impl Entry {
         }
     }
 
+    /// Events that were missing here, over all its lives here.
+    pub(crate) fn gaps(&self) -> u64 {
+        let now = if let Place::OnA(body) = &self.place { body.gaps } else { 0 };
+        self.earlier_gaps.saturating_add(now)
+    }
+
     /// Takes the body away and keeps what it used.
     pub(crate) fn drop_body(&mut self, place: Place) {
+        self.earlier_gaps = self.gaps();
         self.earlier = Usage { memory_bytes: 0, ..self.usage() };
         self.place = place;
     }

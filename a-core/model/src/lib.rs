@@ -21,4 +21,4 @@ mod retained;
 pub use node::{Memories, Node, Output, RequestId};
 pub use plan::{Desired, Placement, Plan};
 pub use reconcile::{MCopy, RetainedKind, Verdict, decide};
-pub use record::{Phase, Record, RecordError};
+pub use record::{NO_MOVE, Phase, Record, RecordError};

@@ -8,7 +8,7 @@ use coracle_engine::{EngineHandle, OwnedEffect, OwnedEvent, Step};
 use coracle_guest_abi::host::Name;
 use coracle_guest_abi::{EventKind, WAKE_BYTES_MAX};
 use coracle_lifecycle::ExitReason;
-use coracle_link::{Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, VERSIONS};
+use coracle_link::{Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, SILENCE_US_MAX, VERSIONS};
 use coracle_migrate::role::{
     MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction,
 };
@@ -20,17 +20,25 @@ use coracle_wire::{FromM, Power, ToM};
 use crate::entry::{Body, Entry, Move, Place};
 use crate::plan::{Desired, Placement};
 use crate::reconcile::MCopy;
-use crate::record::{Phase, Record};
-use crate::retained::RetainedRecord;
+use crate::record::{NO_MOVE, Phase, Record};
+use crate::retained::{self, RetainedRecord};
 
 /// Events kept for clients that connect later.
 const EVENTS_KEPT_MAX: usize = 4096;
 /// Longest that a move out of A waits for its drill's events, in microseconds.
 const HOLD_US_MAX: u64 = 3_000_000;
-/// After a refused move: when it is tried again, in microseconds.
+/// After a move was refused for the first time: when it is tried again, in microseconds. Twice as late every time.
 const RETRY_US: u64 = 1_000_000;
+/// The latest is this many doublings.
+const RETRY_DOUBLINGS_MAX: u8 = 6;
+/// Refusals for which A stays awake to try again; after that, it tries when it is awake for another reason.
+const REFUSALS_AWAKE_MAX: u8 = 3;
 /// How often the drill's wait is looked at, in microseconds.
 const POLL_US: u64 = 10_000;
+/// Wakes and moves that a report lists: the latest.
+const REPORTED_MAX: usize = 4096;
+/// Containers that M may claim to hold in one inventory; more than any M core has room for.
+const INVENTORY_MAX: usize = 64;
 
 /// The shared memory that the supervisor works with, beside the rings.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +96,8 @@ pub struct Node<'m> {
     pub(crate) engine: EngineHandle,
     pub(crate) link: Initiator,
     session: Session,
+    /// Of the session.
+    version: u16,
     pub(crate) sessions: u32,
     bulk_in: BulkReader<'m>,
     bulk_out: BulkWriter<'m>,
@@ -119,6 +129,12 @@ pub struct Node<'m> {
     out: VecDeque<Output>,
     events: u64,
     kept: VecDeque<Event>,
+    /// When a Hello went out that is not answered yet, in microseconds.
+    greeted_us: Option<u64>,
+    /// The rings have to be set up anew.
+    restart: bool,
+    /// The container that ran last: the others have their turn before it.
+    ran: Option<Name>,
 }
 
 impl<'m> Node<'m> {
@@ -136,6 +152,7 @@ impl<'m> Node<'m> {
             engine,
             link: Initiator::new(epoch << 8, VERSIONS),
             session: Session::Down,
+            version: 0,
             sessions: 0,
             bulk_in: BulkReader::new(memories.bulk_to_a),
             bulk_out: BulkWriter::new(memories.bulk_to_m, epoch),
@@ -163,6 +180,9 @@ impl<'m> Node<'m> {
             out: VecDeque::new(),
             events: 0,
             kept: VecDeque::new(),
+            greeted_us: None,
+            restart: false,
+            ran: None,
         };
         if let Some(desired) = desired {
             for plan in &desired.plans {
@@ -179,6 +199,11 @@ impl<'m> Node<'m> {
     /// The next thing to do, if any.
     pub fn take_output(&mut self) -> Option<Output> {
         self.out.pop_front()
+    }
+
+    /// Whether the shell has to give the rings up and set them up anew: M did not answer, and may have lost them.
+    pub fn take_restart(&mut self) -> bool {
+        std::mem::take(&mut self.restart)
     }
 
     /// Whether [`Node::step`] has work to do now.
@@ -208,7 +233,7 @@ impl<'m> Node<'m> {
     /// the doorbell alone.
     #[must_use]
     pub fn wait_us(&self) -> Option<u64> {
-        if self.asleep {
+        if self.asleep && self.reports.is_empty() {
             return None;
         }
         let holding = self.entries.values().any(|e| matches!(e.open, Some((_, _, Move::Out { .. }))));
@@ -225,12 +250,14 @@ impl<'m> Node<'m> {
     /// The rings are up and M announced the channel: open a session.
     pub fn channel_up(&mut self, now_us: u64) {
         let hello = self.link.open(now_us);
+        self.greeted_us = Some(now_us);
         self.send_frame(&hello);
     }
 
     /// The rings or M went away.
     pub fn channel_down(&mut self, reason: &str) {
         self.link.reset();
+        self.greeted_us = None;
         self.session_down(reason);
     }
 
@@ -240,18 +267,20 @@ impl<'m> Node<'m> {
         match self.link.receive(bytes, now_us) {
             LinkEvent::Nothing => {}
             LinkEvent::Up { version, .. } => {
+                self.greeted_us = None;
                 self.sessions += 1;
                 self.session = Session::Inventory;
                 self.inventory.clear();
                 self.bulk_out.free_all();
                 self.link.set_asleep(false, now_us);
-                self.event(None, What::LinkUp { version, attached: self.sessions > 1 });
+                self.version = version;
             }
             LinkEvent::Down(reason) => {
                 self.session_down(&format!("{reason:?}").to_lowercase());
                 self.channel_up(now_us);
             }
             LinkEvent::Refused { ours, theirs } => {
+                self.greeted_us = None;
                 let text = format!(
                     "the firmware speaks link version {theirs}, this supervisor {ours}: update the older of the two"
                 );
@@ -270,6 +299,8 @@ impl<'m> Node<'m> {
         match request {
             Request::Report => {
                 if self.session == Session::Ready {
+                    // A dead M does not answer: listen for its heartbeat until it has.
+                    self.link.set_asleep(false, now_us);
                     self.reports.push(id);
                     self.send(&ToM::Query);
                 } else {
@@ -305,11 +336,16 @@ impl<'m> Node<'m> {
         for name in gone {
             self.entries.remove(&name);
             self.records.remove(&name);
+            self.inventory.remove(&name);
             self.out.push_back(Output::Forget { name: name.clone() });
             self.send(&ToM::Remove { name });
         }
         for plan in &desired.plans {
-            self.entries.entry(plan.spec.name.clone()).or_insert_with(|| Entry::new(plan.clone()));
+            let entry = self.entries.entry(plan.spec.name.clone()).or_insert_with(|| Entry::new(plan.clone()));
+            // Applying again is how an operator starts anew what ended.
+            if matches!(entry.place, Place::Exited(..)) {
+                entry.place = Place::Starting;
+            }
         }
         self.desired = desired;
         (self.apply, self.apply_errors) = (Some(id), Vec::new());
@@ -326,17 +362,29 @@ impl<'m> Node<'m> {
         if let Some(frame) = frame {
             self.send_frame(&frame);
         }
-        if let LinkEvent::Down(_) = event {
-            self.session_down("M is silent");
+        let unanswered = self.greeted_us.is_some_and(|at| now_us.saturating_sub(at) >= SILENCE_US_MAX);
+        if matches!(event, LinkEvent::Down(_)) || unanswered {
+            // It may be dead, slow, or have lost the rings: a Hello on new rings is right for all three.
+            self.channel_down("M is silent");
+            self.restart = true;
         }
-        if let Some(name) = self.entries.iter().find(|(_, e)| e.is_runnable()).map(|(n, _)| n.clone()) {
+        if let Some(name) = self.next_runnable() {
             self.run_one(&name);
+            self.ran = Some(name);
         }
         self.poll_moves(now_us);
         self.maybe_sleep(now_us);
     }
 
     // ---- running -------------------------------------------------------------------------------------------------
+
+    /// The next container with something to do, in turns.
+    fn next_runnable(&self) -> Option<Name> {
+        let mut runnable = self.entries.iter().filter(|(_, e)| e.is_runnable()).map(|(n, _)| n);
+        let first = runnable.clone().next()?;
+        let next = self.ran.as_ref().and_then(|ran| runnable.find(|n| *n > ran));
+        Some(next.unwrap_or(first).clone())
+    }
 
     fn run_one(&mut self, name: &Name) {
         let Some(entry) = self.entries.get_mut(name) else { return };
@@ -379,11 +427,12 @@ impl<'m> Node<'m> {
                             entry.placement.message_published(moves, &topic);
                         }
                         let at = entry.plan.spec.grants.subscribe.iter().position(|t| *t == topic);
+                        let room = usize::from(entry.plan.spec.limits.queue);
                         if let (Some(at), Some(body)) = (at.and_then(|p| u8::try_from(p).ok()), entry.body()) {
                             // Number 0: not of M's stream, so not acknowledged to M.
                             let (kind, time_us) = (EventKind::Message, time_us.unwrap_or(0));
                             let payload = payload.clone();
-                            body.queue.push_back(OwnedEvent { seq: 0, kind, source: at, time_us, payload });
+                            body.push_local(OwnedEvent { seq: 0, kind, source: at, time_us, payload }, room);
                         }
                     }
                     let text = payload.iter().map(|b| if b.is_ascii_graphic() || matches!(b, b' ' | b'\n') { *b as char } else { '.' });
@@ -411,6 +460,7 @@ impl<'m> Node<'m> {
             entry.drop_body(Place::Exited(Core::A, reason.to_string()));
             entry.open = None;
         }
+        self.inventory.remove(name);
         self.out.push_back(Output::Forget { name: name.clone() });
         self.send(&ToM::Remove { name: name.clone() });
         let what = What::Exited { container: name.to_string(), core: api::Core::A, reason: reason.to_string() };
@@ -503,10 +553,9 @@ impl<'m> Node<'m> {
 
     /// The inventory is complete: brings both cores to one view, then deploys what is missing.
     fn settle(&mut self, now_us: u64) {
+        let attached = !self.inventory.is_empty();
+        self.event(None, What::LinkUp { version: self.version, attached });
         let retained = self.read_retained();
-        self.send(&ToM::Begin);
-        self.tell_rules();
-        self.send(&ToM::Power(Power::Awake));
         self.asleep = false;
         // What M holds and nobody wants any more.
         let unwanted: Vec<Name> =
@@ -519,6 +568,10 @@ impl<'m> Node<'m> {
         for name in names {
             self.reconcile(&name, retained.get(&name), now_us);
         }
+        // Not before what was read from M's slots is stored here: M clears them now.
+        self.send(&ToM::Begin);
+        self.tell_rules();
+        self.send(&ToM::Power(Power::Awake));
         self.deploy_next();
         self.check_settled(now_us);
     }
@@ -529,11 +582,15 @@ impl<'m> Node<'m> {
         let names: Vec<Name> = self
             .entries
             .iter()
-            .filter(|(_, e)| matches!(e.place, Place::Starting))
+            .filter(|(_, e)| matches!(e.place, Place::Starting) && e.open.is_none())
             .map(|(n, _)| n.clone())
             .collect();
         for name in names {
-            self.start_fresh(&name, false);
+            let under_way = self.deploying.as_ref().is_some_and(|(_, n, ..)| *n == name)
+                || self.deploys.iter().any(|(n, ..)| *n == name);
+            if !under_way {
+                self.start_fresh(&name, false);
+            }
         }
         self.deploy_next();
         self.check_settled(now_us);
@@ -580,9 +637,15 @@ impl<'m> Node<'m> {
     fn message(&mut self, message: FromM, now_us: u64) {
         match message {
             FromM::Holds { name, state, in_doubt, committed, .. } => {
-                self.inventory.insert(name, MCopy { state, in_doubt, committed });
+                if self.session == Session::Inventory && self.inventory.len() < INVENTORY_MAX {
+                    self.inventory.insert(name, MCopy { state, in_doubt, committed });
+                }
             }
-            FromM::InventoryEnd => self.settle(now_us),
+            FromM::InventoryEnd => {
+                if self.session == Session::Inventory {
+                    self.settle(now_us);
+                }
+            }
             FromM::Deployed { token } => self.deployed(token, None, now_us),
             FromM::DeployRefused { token, detail } => self.deployed(token, Some(&detail), now_us),
             FromM::Event { name, seq, source, time_us, payload } => {
@@ -597,6 +660,9 @@ impl<'m> Node<'m> {
                 let repeat = self.entries.get_mut(&name).and_then(Entry::body).is_some_and(|b| seq <= b.cursor);
                 if !repeat {
                     let len = bytes.len() as u64;
+                    if self.wakes.len() == REPORTED_MAX {
+                        self.wakes.remove(0);
+                    }
                     self.wakes.push(api::WakeReport {
                         reason: reason.to_string(),
                         time_us,
@@ -617,10 +683,12 @@ impl<'m> Node<'m> {
                 self.event(None, What::Woken { reason: reason.to_string(), latency_us });
             }
             FromM::Exited { name, reason } => {
-                if let Some(entry) = self.entries.get_mut(&name) {
-                    entry.place = Place::Exited(Core::M, reason.to_string());
-                    entry.open = None;
-                }
+                // What lives here is not M's to end.
+                let Some(entry) = self.entries.get_mut(&name).filter(|e| !matches!(e.place, Place::OnA(_))) else {
+                    return;
+                };
+                entry.place = Place::Exited(Core::M, reason.to_string());
+                entry.open = None;
                 let what =
                     What::Exited { container: name.to_string(), core: api::Core::M, reason: reason.to_string() };
                 self.event(None, what);
@@ -640,6 +708,7 @@ impl<'m> Node<'m> {
                     let report = self.report();
                     self.reply(id, Reply::Report(report));
                 }
+                self.link.set_asleep(self.asleep, now_us);
             }
         }
     }
@@ -679,7 +748,13 @@ impl<'m> Node<'m> {
 
     /// Queues a deployment to M: live there, or only known there because it lives here.
     pub(crate) fn deploy(&mut self, name: &Name, snapshot: Option<Vec<u8>>, live: bool, from: &'static str) {
-        self.deploys.push_back((name.clone(), snapshot, live, from));
+        let senses = |name: &Name| {
+            self.entries.get(name).is_some_and(|e| !e.plan.spec.grants.sensors.is_empty())
+        };
+        // What a sensor drives goes last: its messages would be lost on containers that are not there yet.
+        let end = self.deploys.len();
+        let at = if senses(name) { end } else { self.deploys.iter().position(|(n, ..)| senses(n)).unwrap_or(end) };
+        self.deploys.insert(at, (name.clone(), snapshot, live, from));
     }
 
     fn deploy_next(&mut self) {
@@ -706,7 +781,7 @@ impl<'m> Node<'m> {
                 for block in &blocks {
                     self.bulk_out.free(block);
                 }
-                self.refused(&name, "the module and its state do not fit the bulk region");
+                self.refused(&name, live, "the module and its state do not fit the bulk region");
                 continue;
             };
             self.tokens = self.tokens.wrapping_add(1);
@@ -725,7 +800,7 @@ impl<'m> Node<'m> {
             self.bulk_out.free(block);
         }
         match refusal {
-            Some(detail) => self.refused(&name, detail),
+            Some(detail) => self.refused(&name, live, detail),
             None if live => {
                 if let Some(entry) = self.entries.get_mut(&name) {
                     entry.place = Place::OnM;
@@ -741,7 +816,13 @@ impl<'m> Node<'m> {
         self.check_settled(now_us);
     }
 
-    fn refused(&mut self, name: &Name, detail: &str) {
+    fn refused(&mut self, name: &Name, live: bool, detail: &str) {
+        if !live {
+            // It lives here and stays; M only has no room to take it some day. It still wants its events.
+            let text = format!("{name} cannot move to M: {detail}");
+            self.event(None, What::Log { core: api::Core::A, level: "warn".into(), uptime_us: None, text });
+            return self.tell_remote(name);
+        }
         self.apply_errors.push(format!("container `{name}` was refused by the M core: {detail}"));
         if let Some(entry) = self.entries.get_mut(name) {
             entry.place = Place::Exited(Core::M, format!("refused: {detail}"));
@@ -804,13 +885,20 @@ impl<'m> Node<'m> {
     fn reconcile(&mut self, name: &Name, retained: Option<&Vec<RetainedRecord>>, now_us: u64) {
         use crate::reconcile::{Verdict, decide};
         let Some(entry) = self.entries.get_mut(name) else { return };
-        let here = match (&entry.place, &entry.open) {
-            (Place::OnA(_), _) => Some(Phase::Live),
+        let here = match &entry.place {
+            Place::OnA(_) => Some(Phase::Live),
+            // What ended here ended, whatever becomes of the link.
+            Place::Exited(Core::A, _) => return,
             _ => self.records.get(name).map(|r| r.phase),
         };
         let m = self.inventory.get(name).copied();
+        let retained = retained.filter(|_| m.is_none());
         let kind = retained.and_then(|r| r.iter().find_map(RetainedRecord::kind));
-        let verdict = decide(m, if m.is_none() { kind } else { None }, here, entry.known);
+        let verdict = match entry.plan.placement {
+            // Never on M, whatever M says.
+            Placement::Fixed(Core::A) => decide(None, None, here, entry.known),
+            _ => decide(m, kind, here, entry.known),
+        };
         match verdict {
             Verdict::OnM => {
                 entry.place = Place::OnM;
@@ -825,7 +913,7 @@ impl<'m> Node<'m> {
                 self.out.push_back(Output::Forget { name: name.clone() });
             }
             Verdict::OnA(confirm) => {
-                self.revive_here(name, retained.filter(|_| m.is_none()));
+                self.revive_here(name, retained);
                 if let Some(id) = confirm {
                     self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Committed });
                 }
@@ -833,6 +921,11 @@ impl<'m> Node<'m> {
             Verdict::OnAAbort(id) => {
                 let step = MoveStep::Abort(RefuseReason::LinkLost);
                 self.send(&ToM::Migrate { id, name: name.clone(), step });
+                self.revive_here(name, None);
+            }
+            Verdict::OnAOnly => {
+                self.inventory.remove(name);
+                self.send(&ToM::Remove { name: name.clone() });
                 self.revive_here(name, None);
             }
             Verdict::CommitToM(id) => {
@@ -846,15 +939,26 @@ impl<'m> Node<'m> {
                 self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Commit });
             }
             Verdict::RestoreRetained => match retained.and_then(|r| RetainedRecord::merge(r)) {
-                Some(snapshot) => self.deploy(name, Some(snapshot), true, "checkpoint"),
+                Some(snapshot) => self.redeploy(name, snapshot),
                 None => self.start_fresh(name, true),
             },
             Verdict::RestoreRecord => {
-                let snapshot = self.records.get(name).map(|r| r.snapshot.clone());
-                self.deploy(name, snapshot, true, "checkpoint");
+                let queued = retained.into_iter().flatten().flat_map(RetainedRecord::queued);
+                match self.records.get(name).and_then(|r| retained::with_events(&r.snapshot, queued)) {
+                    Some(snapshot) => self.redeploy(name, snapshot),
+                    None => self.start_fresh(name, true),
+                }
             }
             Verdict::Fresh { lost } => self.start_fresh(name, lost),
         }
+    }
+
+    /// Brings a container that is M's back to M. The state is stored until M has it: M's slots are cleared before.
+    fn redeploy(&mut self, name: &Name, snapshot: Vec<u8>) {
+        let phase = Phase::MovedOut(NO_MOVE);
+        self.records.insert(name.clone(), Record { name: name.clone(), phase, snapshot: snapshot.clone() });
+        self.store_bytes(name, phase, snapshot.clone());
+        self.deploy(name, Some(snapshot), true, "checkpoint");
     }
 
     /// Makes a container live here: the body that is already here, or the stored record, with what M's retained queue
@@ -1104,7 +1208,8 @@ impl<'m> Node<'m> {
         }
         let to = if matches!(entry.open, Some((_, _, Move::Out { .. }))) { api::Core::M } else { api::Core::A };
         entry.open = None;
-        entry.retry_us = now_us + RETRY_US;
+        entry.retry_us = now_us.saturating_add(RETRY_US << entry.refusals.min(RETRY_DOUBLINGS_MAX));
+        entry.refusals = entry.refusals.saturating_add(1);
         let what =
             What::MoveRefused { container: name.to_string(), to, reason: reason.as_str().to_owned() };
         self.event(None, what);
@@ -1112,6 +1217,9 @@ impl<'m> Node<'m> {
 
     fn moved(&mut self, name: &Name, from: api::Core, to: api::Core, bytes: u64, queued: u32, downtime_us: u64) {
         let container = name.to_string();
+        if self.moves.len() == REPORTED_MAX {
+            self.moves.remove(0);
+        }
         self.moves.push(api::MoveReport { container: container.clone(), from, to, bytes, queued, downtime_us });
         self.event(None, What::Moved { container, from, to, bytes, queued, downtime_us });
     }
@@ -1140,7 +1248,8 @@ impl<'m> Node<'m> {
                 // What came from M goes back before A sleeps; its events keep coming until then.
                 let guest_of_m = matches!(e.place, Place::OnA(_))
                     && matches!(e.plan.placement, Placement::Any { prefer: Core::M, .. });
-                e.open.is_some() || e.is_runnable() || guest_of_m
+                let tries = e.retry_us > 0 && e.refusals < REFUSALS_AWAKE_MAX;
+                e.open.is_some() || e.is_runnable() || guest_of_m || tries
             });
         if held {
             return;

@@ -40,6 +40,8 @@ pub enum Verdict {
     OnA(Option<MigrationId>),
     /// It lives here; M holds a copy that was never committed: abort that move.
     OnAAbort(MigrationId),
+    /// It lives here; M claims to run it, which no order of deaths leads to: M has to remove it.
+    OnAOnly,
     /// M holds the copy, the move to it was committed: say Commit again.
     CommitToM(MigrationId),
     /// Deploy to M from the retained checkpoint.
@@ -57,6 +59,10 @@ pub enum Verdict {
 #[must_use]
 pub fn decide(m: Option<MCopy>, retained: Option<RetainedKind>, a: Option<Phase>, known: bool) -> Verdict {
     match (m, a) {
+        // This core is live until its record says that it is not; only a confused or hostile M says otherwise.
+        (Some(MCopy { state: State::Running | State::Frozen | State::Created, .. }), Some(Phase::Live)) => {
+            Verdict::OnAOnly
+        }
         // M lives on and says so: its word is the freshest there is.
         (Some(MCopy { state: State::Running | State::Frozen | State::Created, .. }), _) => Verdict::OnM,
         (Some(MCopy { state: State::Exited(_), .. }), _) => Verdict::ExitedOnM,

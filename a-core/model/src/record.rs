@@ -13,9 +13,12 @@ pub enum Phase {
     Live,
     /// Restored from a move that its source has not committed as far as we know.
     Prepared(MigrationId),
-    /// Committed to M; kept until M confirmed.
+    /// Committed to M; kept until M confirmed. With [`NO_MOVE`]: taken from a checkpoint of M's after M was reset.
     MovedOut(MigrationId),
 }
+
+/// The id of no move: those of moves are higher.
+pub const NO_MOVE: MigrationId = 0;
 
 /// A stored record: the phase and a snapshot with the undelivered events.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,7 +42,7 @@ fn container(entry: &Entry) -> ContainerReport {
         }
     }
     let refused = u64::from(m.refused) + u64::from(here.refused_calls);
-    let base = ContainerReport { fuel, refused, dropped: u64::from(m.dropped), ..ContainerReport::default() };
+    let base = ContainerReport { fuel, refused, dropped: u64::from(m.dropped) + entry.gaps(), ..ContainerReport::default() };
     match &entry.place {
         Place::Starting => ContainerReport { state: "starting".into(), ..base },
         Place::OnM => ContainerReport {
@@ -58,7 +58,6 @@ fn container(entry: &Entry) -> ContainerReport {
             state: if matches!(entry.open, Some((_, _, Move::Out { .. }))) { "migrating" } else { "running" }.into(),
             memory_bytes: here.memory_bytes as u64,
             events: body.container.host().handled,
-            dropped: base.dropped + body.gaps,
             state_digest: hex(&body.container.state_digest()),
             ..base
         },

@@ -4,7 +4,7 @@ use coracle_engine::OwnedEvent;
 use coracle_guest_abi::EventKind;
 use coracle_guest_abi::host::Name;
 use coracle_migrate::retained::{RecordKind, read_record};
-use coracle_migrate::snapshot::{self, Head, Snapshot};
+use coracle_migrate::snapshot::{self, EventHead, Head, Snapshot};
 
 use crate::reconcile::RetainedKind;
 
@@ -79,4 +79,28 @@ impl RetainedRecord {
         out.truncate(len);
         Some(out)
     }
+}
+
+/// The snapshot with those events added that come after all it knows. `None` when it is damaged or over its limits.
+pub(crate) fn with_events(bytes: &[u8], more: impl Iterator<Item = OwnedEvent>) -> Option<Vec<u8>> {
+    let snapshot = Snapshot::decode(bytes).ok()?;
+    let mut head: Head = snapshot.head().clone();
+    let known = head.host.cursor;
+    let more: Vec<OwnedEvent> = more.filter(|e| e.seq > known).collect();
+    head.host.cursor = more.last().map_or(known, |e| e.seq);
+    if head.memory_len > coracle_wire::MEMORY_BYTES_MAX {
+        return None;
+    }
+    let mut memory = vec![0; head.memory_len as usize];
+    snapshot.fill_memory(&mut memory).ok()?;
+    let added = more.iter().map(|e| {
+        let head = EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, time_us: e.time_us, len: 0 };
+        (head, e.payload.as_slice())
+    });
+    let events = snapshot.events().chain(added);
+    let payloads: usize = events.clone().map(|(_, p)| p.len() + 32).sum();
+    let mut out = vec![0; memory.len() + payloads + SNAPSHOT_OVERHEAD_BYTES];
+    let len = snapshot::encode(&head, events, &memory, &mut out).ok()?;
+    out.truncate(len);
+    Some(out)
 }

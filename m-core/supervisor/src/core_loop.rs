@@ -66,13 +66,16 @@ impl<'m> Core<'m> {
             PortEvent::Reset => self.supervisor.rings_reset(),
             PortEvent::Frame(len) => self.supervisor.frame(payload.get(..len).unwrap_or_default(), now_us),
         }
+        self.supervisor.set_blocked(self.port.is_blocked());
         if let Some(block) = Sensor::take(board) {
             self.asked = false;
             self.supervisor.sensor_block(block);
         }
         self.supervisor.step(now_us);
+        let mut sent = false;
         while let Some(frame) = self.supervisor.take_frame() {
-            self.port.send(&frame);
+            self.port.send(frame);
+            sent = true;
         }
         while let Some(id) = self.port.take_kick() {
             board.ring(id);
@@ -80,7 +83,8 @@ impl<'m> Core<'m> {
         if !self.asked && self.supervisor.wants_block() {
             self.asked = board.request();
         }
-        if arrived || self.supervisor.has_work() {
+        // What was held back while frames waited goes out in the next turn.
+        if arrived || sent || self.supervisor.has_work() {
             return Ok(Activity::Busy);
         }
         Ok(Activity::Idle { deadline_us: self.supervisor.deadline_us() })

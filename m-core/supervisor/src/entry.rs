@@ -4,12 +4,12 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use coracle_guest_abi::EventKind;
+use coracle_guest_abi::{EFFECTS_PER_EVENT_MAX, EventKind};
 use coracle_lifecycle::{Change, State};
 use coracle_migrate::role::{MigrationId, Source, Target};
 use coracle_migrate::snapshot::EventHead;
 use coracle_sandbox::{Container, OwnedEvent, Usage};
-use coracle_wire::ContainerSpec;
+use coracle_wire::{ContainerSpec, QUEUE_LEN_MAX};
 
 /// A copy restored from a migration, not live before its Commit.
 pub(crate) struct Prepared {
@@ -110,9 +110,12 @@ impl Entry {
         }
     }
 
-    /// Whether `more` events fit its queue.
+    /// Whether `more` events fit its queue. Beyond `limits.queue` there is room for what one event more may cause: the
+    /// sensor is asked as long as that room is free, so that a queue with a few events in it neither stops the sensor
+    /// nor loses anything.
     pub(crate) fn has_room(&self, more: usize) -> bool {
-        self.queue.len() + more <= usize::from(self.spec.limits.queue)
+        let capacity = usize::from(self.spec.limits.queue) + EFFECTS_PER_EVENT_MAX;
+        self.queue.len() + more <= capacity.min(usize::from(QUEUE_LEN_MAX))
     }
 
     /// Queues an event, or counts it as dropped.

@@ -13,8 +13,9 @@ use coracle_rpmsg::{
 use coracle_shmem::{OutOfRegion, Region};
 use coracle_wire::M_ENDPOINT;
 
-/// Frames that may wait for a free buffer. More than a ring holds: a full queue means that A stopped reading.
-const FRAMES_MAX: usize = 128;
+/// Frames that may wait for a free buffer before nothing more is taken from A. A single message from A causes no more
+/// than two frames a container.
+const FRAMES_MAX: usize = 32;
 
 /// What a poll of the port brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Port<'m> {
     words: ControlWords<'m>,
     boot_id: u32,
     epoch: u32,
+    /// The rings of `epoch` may be taken up: A set them up for this life of ours, and nothing went wrong since.
+    confirmed: bool,
     device: Option<Device<'m>>,
     /// A's endpoint, learnt from its first frame.
     peer: Option<u32>,
@@ -54,6 +57,10 @@ impl<'m> Port<'m> {
         let table = sub(layout.resource_table)?;
         let address = |span: coracle_board_api::Span| layout.address.wrapping_add(span.offset);
         let boot_id = write_table(&table, [address(layout.vring0), address(layout.vring1)], size)?;
+        let words = ControlWords::new(table);
+        // A driver that is ready drives rings of our earlier life. It must see the device epoch that was just cleared,
+        // so its epoch is not confirmed: only the next one is, which it takes when it has noticed.
+        let epoch = if words.status()? == STATUS_DRIVER_OK { words.driver_epoch()? } else { 0 };
         Ok(Self {
             layout: Layout {
                 vring0: sub(layout.vring0)?,
@@ -62,9 +69,10 @@ impl<'m> Port<'m> {
                 buffers_address: u64::from(address(layout.buffers)),
                 size,
             },
-            words: ControlWords::new(table),
+            words,
             boot_id,
-            epoch: 0,
+            epoch,
+            confirmed: false,
             device: None,
             peer: None,
             frames: VecDeque::new(),
@@ -95,9 +103,9 @@ impl<'m> Port<'m> {
     }
 
     /// Takes a frame for sending. Without a driver it is dropped: the session that it belongs to is over.
-    pub fn send(&mut self, frame: &[u8]) {
-        if self.device.is_some() && self.frames.len() < FRAMES_MAX {
-            self.frames.push_back(frame.to_vec());
+    pub fn send(&mut self, frame: Vec<u8>) {
+        if self.device.is_some() {
+            self.frames.push_back(frame);
         }
         self.flush();
     }
@@ -110,13 +118,13 @@ impl<'m> Port<'m> {
         let epoch = self.words.driver_epoch()?;
         if epoch != self.epoch {
             self.let_go();
-            self.epoch = epoch;
+            (self.epoch, self.confirmed) = (epoch, true);
             self.words.set_device_epoch(epoch)?;
             self.kick_driver = true;
             return Ok(PortEvent::Reset);
         }
         if self.device.is_none() {
-            if self.epoch == 0 || self.words.status()? != STATUS_DRIVER_OK {
+            if !self.confirmed || self.words.status()? != STATUS_DRIVER_OK {
                 return Ok(PortEvent::Idle);
             }
             self.device = Device::new(&self.layout).ok();
@@ -124,7 +132,9 @@ impl<'m> Port<'m> {
             self.transmit(NAME_SERVICE_ADDRESS, &announcement);
         }
         self.flush();
-        loop {
+        // An A that sends and does not read must not make this core hold ever more answers. A full queue is looked at
+        // again when A gives buffers back, which it rings for.
+        while self.frames.len() < FRAMES_MAX {
             let Some(device) = self.device.as_mut() else { return Ok(PortEvent::Idle) };
             match device.receive(payload) {
                 Ok(None) => return Ok(PortEvent::Idle),
@@ -137,13 +147,22 @@ impl<'m> Port<'m> {
                     coracle_board_api::debug!("message for unknown endpoint {} dropped", message.dst);
                 }
                 Err(_) => {
-                    // The rings cannot be trusted any more. A finds out by its heartbeat and sets them up anew.
-                    coracle_board_api::error!("A broke the ring protocol; waiting for it to set the rings up anew");
-                    self.let_go();
+                    self.give_up();
                     return Ok(PortEvent::Reset);
                 }
             }
         }
+        Ok(PortEvent::Idle)
+    }
+
+    /// The rings cannot be trusted any more: says so, and waits for A to set them up anew.
+    fn give_up(&mut self) {
+        coracle_board_api::error!("A broke the ring protocol; waiting for it to set the rings up anew");
+        self.let_go();
+        self.confirmed = false;
+        // Cannot fail: the table was written at boot.
+        let _ = self.words.set_device_epoch(0);
+        self.kick_driver = true;
     }
 
     fn let_go(&mut self) {
@@ -168,7 +187,9 @@ impl<'m> Port<'m> {
         match device.send(M_ENDPOINT, dst, payload) {
             Ok(kick) => self.kick_driver |= kick,
             Err(SendError::NoBuffer) => return false,
-            Err(SendError::Size | SendError::Fault(_)) => self.let_go(),
+            // No frame of ours has a wrong size.
+            Err(SendError::Size) => {}
+            Err(SendError::Fault(_)) => self.give_up(),
         }
         true
     }

@@ -29,6 +29,8 @@ pub const SLICE_FUEL: u64 = 20_000;
 const HOLD_US_MAX: u64 = 3_000_000;
 /// In lockstep: events that may be unacknowledged before the sensor is left alone.
 const LOCKSTEP_EVENTS_MAX: usize = 8;
+/// Most frames of one turn; the rest follows in the next. It bounds what a slow A makes this core hold.
+const FRAMES_AT_ONCE_MAX: usize = 16;
 /// Most containers: each has two retained slots.
 const CONTAINERS_MAX: usize = SLOTS_MAX / 2;
 /// Room that the encoding of a snapshot needs beside memory and payloads, in bytes.
@@ -63,9 +65,10 @@ pub struct Supervisor<'m> {
     /// The wake that A has not confirmed: reason and when it was asked for.
     waking: Option<(Name, u64)>,
     frames: VecDeque<Vec<u8>>,
+    /// Frames wait for a buffer: nothing is added that can wait here as well.
+    blocked: bool,
     next: usize,
     time_us: u64,
-    trace_ended: bool,
     samples_dropped: u32,
 }
 
@@ -87,9 +90,9 @@ impl<'m> Supervisor<'m> {
             ledger: WakeLedger::default(),
             waking: None,
             frames: VecDeque::new(),
+            blocked: false,
             next: 0,
             time_us: 0,
-            trace_ended: false,
             samples_dropped: 0,
         }
     }
@@ -99,6 +102,11 @@ impl<'m> Supervisor<'m> {
     /// The next frame to send, if any.
     pub fn take_frame(&mut self) -> Option<Vec<u8>> {
         self.frames.pop_front()
+    }
+
+    /// Whether frames that were taken still wait for a buffer.
+    pub fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
     }
 
     /// The containers that this core knows and their states here.
@@ -140,7 +148,13 @@ impl<'m> Supervisor<'m> {
                     return false;
                 }
             } else if !entry.spec.grants.subscribe.is_empty()
-                && matches!(entry.state, State::Running | State::Frozen | State::Gone)
+                && match entry.state {
+                    State::Running | State::Frozen => true,
+                    // What waits for an A that sleeps by its own will overflows and is counted: a sensor that stood
+                    // still for it could never wake A again.
+                    State::Gone => !(self.adopted && self.power == Power::Asleep),
+                    State::Created | State::Exited(_) => false,
+                }
                 && !entry.has_room(EFFECTS_PER_EVENT_MAX)
             {
                 return false;
@@ -152,7 +166,7 @@ impl<'m> Supervisor<'m> {
                 }
             }
         }
-        sensing && !self.trace_ended && !(self.lockstep && unacknowledged > LOCKSTEP_EVENTS_MAX)
+        sensing && !(self.lockstep && unacknowledged > LOCKSTEP_EVENTS_MAX)
     }
 
     // ---- what comes in -------------------------------------------------------------------------------------------
@@ -199,11 +213,9 @@ impl<'m> Supervisor<'m> {
     pub fn sensor_block(&mut self, block: &Block) {
         self.samples_dropped = block.dropped;
         if block.end {
-            self.trace_ended = true;
             info!("the sensor has nothing more to give");
             return;
         }
-        self.trace_ended = false;
         self.time_us = block.timestamp_us;
         let samples = block.samples();
         let header = BlockHeader {
@@ -345,7 +357,8 @@ impl<'m> Supervisor<'m> {
             return;
         }
         for index in 0..self.entries.len() {
-            while let Some(message) = self.next_delivery(index, now_us) {
+            while !self.blocked && self.frames.len() < FRAMES_AT_ONCE_MAX {
+                let Some(message) = self.next_delivery(index, now_us) else { break };
                 self.send(&message);
             }
         }
@@ -358,7 +371,12 @@ impl<'m> Supervisor<'m> {
         if !entry.is_on_a() || !matches!(entry.role, Role::None) {
             return None;
         }
-        let event = entry.queue.iter().find(|e| e.seq > entry.sent)?;
+        let mut waiting = entry.queue.iter().filter(|e| e.seq > entry.sent);
+        // Nothing but a wake disturbs a sleeping A; events wait, unless a wake is behind them.
+        if self.power == Power::Asleep && !waiting.clone().any(|e| e.kind == EventKind::Wake) {
+            return None;
+        }
+        let event = waiting.next()?;
         let (seq, source, time_us, name) = (event.seq, event.source, event.time_us, entry.spec.name.clone());
         let message = match event.kind {
             EventKind::Wake => {
@@ -372,8 +390,6 @@ impl<'m> Supervisor<'m> {
                 }
                 FromM::Wake { reason, name, seq, time_us, payload }
             }
-            // Nothing but a wake disturbs a sleeping A; its events wait.
-            _ if self.power == Power::Asleep => return None,
             _ => {
                 let payload = heapless::Vec::from_slice(&event.payload).ok()?;
                 FromM::Event { name, seq, source, time_us, payload }
@@ -470,9 +486,7 @@ impl<'m> Supervisor<'m> {
             ToM::Remove { name } => {
                 if let Some((index, entry)) = self.find_mut(&name) {
                     info!("{} removed", entry.spec.name.as_str());
-                    if let Some(slot) = self.entries.get_mut(index) {
-                        *slot = None;
-                    }
+                    self.vacate(index);
                     self.write_slot(2 * index, &RecordKind::Empty.to_bytes());
                     self.write_slot(2 * index + 1, &RecordKind::Empty.to_bytes());
                     self.commit();
@@ -574,10 +588,10 @@ impl<'m> Supervisor<'m> {
             entry.change(Change::Start);
         }
         let name = entry.spec.name.clone();
-        match self.entries.iter_mut().find(|e| e.as_ref().is_none_or(|e| e.spec.name == name)) {
-            Some(slot) => *slot = Some(entry),
-            None => self.entries.push(Some(entry)),
+        if let Some((index, _)) = self.find_mut(&name) {
+            self.vacate(index);
         }
+        self.add(entry);
         if live {
             info!("{} runs", name.as_str());
         }
@@ -628,9 +642,22 @@ impl<'m> Supervisor<'m> {
         }
         let mut entry = Entry::new(spec, Vec::new(), State::Gone);
         (entry.cursor, entry.sent) = (cursor, cursor);
+        self.add(entry);
+    }
+
+    /// Puts an entry into the first free place.
+    fn add(&mut self, entry: Entry) {
         match self.entries.iter_mut().find(|e| e.is_none()) {
             Some(slot) => *slot = Some(entry),
             None => self.entries.push(Some(entry)),
+        }
+    }
+
+    /// Drops an entry, with the blocks that A will not answer any more.
+    fn vacate(&mut self, index: usize) {
+        let Some(entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
+        for (_, block) in entry.blocks {
+            self.bulk_out.free(&block);
         }
     }
 

@@ -116,6 +116,12 @@ pub fn encode<'o>(frame: &Frame<'_>, out: &'o mut [u8; FRAME_BYTES_MAX]) -> Opti
     postcard::to_slice(frame, out).ok().map(|used| &*used)
 }
 
+/// Decodes a frame; trailing bytes are refused.
+fn decode(bytes: &[u8]) -> Option<Frame<'_>> {
+    let (frame, rest) = postcard::take_from_bytes(bytes).ok()?;
+    rest.is_empty().then_some(frame)
+}
+
 /// What the link tells the layer above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -233,8 +239,8 @@ impl Responder {
 
     /// Takes a received frame. The second value is a frame to send first, if any.
     pub fn receive<'a>(&mut self, bytes: &'a [u8]) -> (Event<'a>, Option<Frame<'static>>) {
-        match postcard::from_bytes::<Frame<'a>>(bytes) {
-            Ok(Frame::Hello { versions, nonce }) => match self.versions.common(versions) {
+        match decode(bytes) {
+            Some(Frame::Hello { versions, nonce }) => match self.versions.common(versions) {
                 Some(version) => {
                     let session = SessionId { a: nonce, m: self.nonce };
                     self.core.session = Some(Session::new(session));
@@ -246,8 +252,8 @@ impl Responder {
                     (event, Some(Frame::Reject { versions: self.versions, nonce }))
                 }
             },
-            Ok(Frame::Data { session, seq, body }) => (self.core.data(session, seq, body), None),
-            Ok(Frame::Ping { session }) if self.core.session.is_some_and(|s| s.id == session) => {
+            Some(Frame::Data { session, seq, body }) => (self.core.data(session, seq, body), None),
+            Some(Frame::Ping { session }) if self.core.session.is_some_and(|s| s.id == session) => {
                 (Event::Nothing, Some(Frame::Pong { session }))
             }
             _ => (self.core.stray(), None),
@@ -316,18 +322,18 @@ impl Initiator {
 
     /// Takes a received frame.
     pub fn receive<'a>(&mut self, bytes: &'a [u8], now_us: u64) -> Event<'a> {
-        let event = match postcard::from_bytes::<Frame<'a>>(bytes) {
-            Ok(Frame::Welcome { version, session }) if self.greeting && session.a == self.nonce => {
+        let event = match decode(bytes) {
+            Some(Frame::Welcome { version, session }) if self.greeting && session.a == self.nonce => {
                 self.greeting = false;
                 self.core.session = Some(Session::new(session));
                 Event::Up { version, session }
             }
-            Ok(Frame::Reject { versions, nonce }) if self.greeting && nonce == self.nonce => {
+            Some(Frame::Reject { versions, nonce }) if self.greeting && nonce == self.nonce => {
                 self.greeting = false;
                 Event::Refused { ours: self.versions, theirs: versions }
             }
-            Ok(Frame::Data { session, seq, body }) => self.core.data(session, seq, body),
-            Ok(Frame::Pong { session }) if self.core.session.is_some_and(|s| s.id == session) => Event::Nothing,
+            Some(Frame::Data { session, seq, body }) => self.core.data(session, seq, body),
+            Some(Frame::Pong { session }) if self.core.session.is_some_and(|s| s.id == session) => Event::Nothing,
             _ => return self.core.stray(),
         };
         self.heard_us = now_us;
@@ -449,7 +455,7 @@ mod tests {
     #[test]
     fn garbage_is_counted_and_the_session_stays() {
         let (mut a, mut m) = pair();
-        for bytes in [&[][..], &[9; 40], &[3, 1], &[0xff; 496]] {
+        for bytes in [&[][..], &[9; 40], &[3, 1], &[5, 11, 77, 0]] {
             assert_eq!(a.receive(bytes, 1), Event::Nothing);
             assert_eq!(m.receive(bytes), (Event::Nothing, None));
         }

@@ -8,13 +8,11 @@ use serde::Deserialize;
 
 use crate::{Board, Error};
 
-/// The package of the daemon; its executable is [`DAEMON_PROGRAM`].
-const DAEMON_PACKAGE: &str = "coracle-daemon";
 /// The daemon.
 const DAEMON_PROGRAM: &str = "coracled";
-/// The M core of the board `host`: package and executable.
+/// The M core of the board `host`.
 const M_HOST: &str = "coracle-m-host";
-/// The sensor model: package and executable.
+/// The sensor model.
 const SENSOR_FEED: &str = "coracle-sensor-feed";
 /// The firmware of the board `qemu-an386`: package and executable.
 const FIRMWARE: &str = "coracle-firmware-qemu-an386";
@@ -80,8 +78,10 @@ impl Workspace {
     /// # Errors
     /// [`Error::Build`] and [`Error::Cargo`].
     pub fn build_programs(&self) -> Result<PathBuf, Error> {
-        let packages = [DAEMON_PACKAGE, M_HOST, SENSOR_FEED];
-        self.build("the host programs", &["--bins"], &packages)?;
+        // No packages are named: features are then those of a plain `cargo build` or `cargo test`, so that nothing that
+        // takes minutes, like Wasmtime, is built twice.
+        let programs = [DAEMON_PROGRAM, M_HOST, SENSOR_FEED];
+        self.build("the host programs", programs.iter().flat_map(|program| ["--bin", program]))?;
         Ok(self.target_directory.join("debug"))
     }
 
@@ -90,8 +90,8 @@ impl Workspace {
     /// # Errors
     /// [`Error::Build`] and [`Error::Cargo`].
     pub fn build_guests(&self) -> Result<PathBuf, Error> {
-        let guests: Vec<&str> = self.guests().collect();
-        self.build("the guests", &["--profile", GUEST_PROFILE, "--target", GUEST_TARGET], &guests)?;
+        let guests = self.guests().flat_map(|guest| ["--package", guest]);
+        self.build("the guests", ["--profile", GUEST_PROFILE, "--target", GUEST_TARGET].into_iter().chain(guests))?;
         Ok(self.target_directory.join(GUEST_TARGET).join(GUEST_PROFILE))
     }
 
@@ -114,12 +114,11 @@ impl Workspace {
             .map(|package| package.name.as_str())
     }
 
-    fn build(&self, what: &str, options: &[&str], packages: &[&str]) -> Result<(), Error> {
+    fn build<'a>(&self, what: &str, arguments: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         let output = cargo()
             .current_dir(&self.root)
             .args(["build", "--quiet"])
-            .args(options)
-            .args(packages.iter().flat_map(|package| ["--package", package]))
+            .args(arguments)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| Error::Cargo { what: format!("build {what}"), said: error.to_string() })?;

@@ -16,12 +16,19 @@ use crate::{Error, Machine, Pace, Verdict, judge};
 const APPLY_PATIENCE: Duration = Duration::from_secs(180);
 /// Longest time for a report.
 const REPORT_PATIENCE: Duration = Duration::from_secs(60);
-/// Longest time for a trace, on top of its own length.
-const TRACE_PATIENCE: Duration = Duration::from_secs(600);
+/// Longest time for a trace, on top of [`TRACE_SLOWNESS_MAX`] times its own length.
+const TRACE_PATIENCE: Duration = Duration::from_secs(120);
+/// How much slower than its sensor a board may take a trace in virtual time: an emulator on a busy machine.
+const TRACE_SLOWNESS_MAX: u32 = 4;
 /// Longest time for everything to settle behind the end of the trace.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
 /// How long two equal reports are apart for the machine to count as settled.
-const SETTLED_FOR: Duration = Duration::from_millis(200);
+const SETTLED_FOR: Duration = Duration::from_millis(300);
+
+/// State of a container, in a report, that is in its place.
+const RUNNING: &str = "running";
+/// Beginning of the state of a container that has ended for good.
+const EXITED: &str = "exited";
 
 /// Something for the timeline, in the order in which it became known.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -174,7 +181,7 @@ impl<'a> Run<'a> {
     pub fn until(&mut self, what: &str, mut found: impl FnMut(&What) -> bool) -> Result<(), Error> {
         let mut seen = self.events.len();
         let cancel = self.machine.cancel().clone();
-        cancel.wait(what, TRACE_PATIENCE, || {
+        cancel.wait(what, self.trace_patience(), || {
             self.look()?;
             let new = self.events.get(seen..).unwrap_or_default();
             seen = self.events.len();
@@ -202,8 +209,7 @@ impl<'a> Run<'a> {
     /// [`Error::TimedOut`], and whatever ended that should run.
     pub fn finish(mut self) -> Result<Outcome, Error> {
         let cancel = self.machine.cancel().clone();
-        let patience = TRACE_PATIENCE + self.plan.trace_length;
-        cancel.wait("the end of the trace", patience, || {
+        cancel.wait("the end of the trace", self.trace_patience(), || {
             self.look()?;
             Ok(self.machine.feed_done()?.then_some(()))
         })?;
@@ -213,13 +219,17 @@ impl<'a> Run<'a> {
         Ok(Outcome { report, events: self.events, verdicts })
     }
 
+    fn trace_patience(&self) -> Duration {
+        TRACE_PATIENCE + self.plan.trace_length * TRACE_SLOWNESS_MAX
+    }
+
     /// Waits until no container works, moves or answers any more, and returns the numbers.
     fn settle(&mut self) -> Result<Report, Error> {
         let end = Instant::now() + SETTLE_PATIENCE;
         let mut last: Option<Report> = None;
         loop {
             let report = self.report()?;
-            if self.moves_under_way() == 0 && last.as_ref().is_some_and(|last| same_work(last, &report)) {
+            if at_rest(&report) && last.as_ref().is_some_and(|last| same_work(last, &report)) {
                 return Ok(report);
             }
             if Instant::now() >= end {
@@ -244,12 +254,6 @@ impl<'a> Run<'a> {
             Reply::Report(report) => Ok(report),
             reply => Err(wrong(&Request::Report, &reply)),
         }
-    }
-
-    fn moves_under_way(&self) -> usize {
-        let begun = self.events.iter().filter(|event| matches!(event.what, What::MoveStarted { .. })).count();
-        let ended = |what: &What| matches!(what, What::Moved { .. } | What::MoveRefused { .. });
-        begun.saturating_sub(self.events.iter().filter(|event| ended(&event.what)).count())
     }
 
     /// Sends a request on a connection of its own and looks after the machine until the reply is there: an M core that
@@ -286,9 +290,19 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Whether nothing was done between two reports. The link counts the reports themselves.
+/// Whether no container is between two places.
+fn at_rest(report: &Report) -> bool {
+    report.containers.values().all(|container| container.state == RUNNING || container.state.starts_with(EXITED))
+}
+
+/// Whether nothing was finished between two reports. Fuel does not count, because a container in an endless loop uses it
+/// for ever, nor does the link, which counts the reports themselves.
 fn same_work(one: &Report, other: &Report) -> bool {
-    one.containers == other.containers && one.wakes == other.wakes && one.moves == other.moves
+    let done = |report: &Report| {
+        let events = report.containers.iter().map(|(name, container)| (name.clone(), container.events));
+        (events.collect::<Vec<_>>(), report.wakes.clone(), report.moves.len())
+    };
+    done(one) == done(other)
 }
 
 /// Reads the events of a connection in a thread, which ends with the connection.

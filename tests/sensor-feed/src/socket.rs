@@ -13,8 +13,8 @@ use crate::feed::Feed;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same when the trace has ended: then the M core may well be gone for good.
 pub const CONNECT_TIMEOUT_AFTER_END: Duration = Duration::from_secs(5);
-/// How long to stay after the end was sent. The M core does not say that it has taken it; one that was reset before it
-/// could asks again.
+/// How long to stay after the end was sent, for an M core that does not ask again and so does not say that it has taken
+/// it.
 pub const END_QUIET: Duration = Duration::from_secs(2);
 /// Pause between two attempts to connect.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(20);
@@ -55,8 +55,8 @@ pub struct Report {
     pub stray_bytes: u64,
 }
 
-/// Plays the whole trace. Returns when the M core was told of the end and has asked nothing more for [`END_QUIET`], or
-/// went away after it.
+/// Plays the whole trace. Returns when the M core was told of the end and asks for more, is quiet for [`END_QUIET`], or
+/// goes away.
 ///
 /// # Errors
 /// When the M core does not appear within [`CONNECT_TIMEOUT`], at the start or after a reset.
@@ -102,7 +102,7 @@ fn connect(path: &Path, timeout: Duration) -> std::io::Result<UnixStream> {
 enum Closed {
     /// By the M core.
     ByCore,
-    /// The trace had ended and nothing more was asked.
+    /// The trace had ended and the M core took the end, or says nothing.
     Quiet,
 }
 
@@ -132,7 +132,10 @@ fn serve(feed: &mut Feed, stream: &mut UnixStream, clock: Instant, report: &mut 
         };
         let now_us = micros(clock);
         for byte in bytes.get(..read).unwrap_or_default() {
-            if *byte == CREDIT {
+            if *byte == CREDIT && ended {
+                // It asks for what comes after the end: it has taken the end.
+                return Ok(Closed::Quiet);
+            } else if *byte == CREDIT {
                 feed.credit(now_us);
             } else {
                 report.stray_bytes += 1;

@@ -125,6 +125,10 @@ impl<'m> ASide<'m> {
         self.stepped_us = Some(now_us);
         let worked = self.node.has_work();
         self.node.step(now_us);
+        if self.node.take_restart() {
+            self.port.restart();
+            self.look = true;
+        }
         if worked && did == Did::Nothing {
             did = Did::Worked;
         }

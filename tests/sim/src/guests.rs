@@ -65,11 +65,10 @@ pub fn tracker(stay: u32, pinned: bool) -> Plan {
     plan("tracker", include_str!("wat/tracker.wat"), 3072, 16, placement, grants)
 }
 
-/// Never ends its first event.
+/// Never ends its first run.
 #[must_use]
 pub fn spinner() -> Plan {
-    let grants = Grants { subscribe: names(&["vibration/summary"]), ..Grants::default() };
-    plan("spinner", include_str!("wat/spinner.wat"), 64, 16, Placement::Fixed(Core::M), grants)
+    plan("spinner", include_str!("wat/spinner.wat"), 64, 16, Placement::Fixed(Core::M), Grants::default())
 }
 
 /// What a run is about.

@@ -8,12 +8,14 @@
 //! for tests.
 
 mod a_side;
+mod frames;
 mod guests;
 mod m_side;
 mod rng;
 mod world;
 
 pub use a_side::{ASide, Store};
+pub use frames::{change_block, change_step};
 pub use guests::{Scenario, diagnose, engine, plan, sentinel, spinner, tracker};
 pub use m_side::{MSide, Sensor};
 pub use rng::Rng;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coracle_api::{Reply, What};
+use coracle_api::{Core, Reply, Request, What};
 use coracle_boards::{Board, Budget, SharedLayout};
 use coracle_bulk::{RetainedReader, SLOTS_MAX};
 use coracle_lifecycle::State;
@@ -28,6 +28,17 @@ pub enum Direction {
     ToM,
     /// From M to A.
     ToA,
+}
+
+impl Direction {
+    /// The core that it leads to.
+    #[must_use]
+    pub fn target(self) -> Core {
+        match self {
+            Direction::ToM => Core::M,
+            Direction::ToA => Core::A,
+        }
+    }
 }
 
 /// May change a frame on its way, and the shared memory with it.
@@ -97,14 +108,17 @@ pub struct World<'m> {
     pub replies: Vec<Reply>,
     /// Frames that A sent and took.
     pub frames: [u64; 2],
-    /// Frames that A took while it slept, since it last fell asleep.
-    pub frames_asleep: u64,
-    /// The most events that one tracker's move carried.
+    /// Frames that A took, and bells that M rang, while A slept.
+    pub while_asleep: [u64; 2],
     scenario: Scenario,
     bells_to_m: Vec<u8>,
     bells_to_a: Vec<u8>,
     /// Deaths to come: at which step, and what.
     pub kills: Vec<(u64, Kill)>,
+    /// Steps at which the operator moves the tracker to the other core.
+    pub moves: Vec<u64>,
+    /// How often in a thousand steps a few bytes anywhere in the shared memory become noise.
+    pub noise: u64,
     /// When the dead come back: A's step, M's step.
     revive: [u64; 2],
     /// Steps so far.
@@ -143,11 +157,13 @@ impl<'m> World<'m> {
             events: Vec::new(),
             replies: Vec::new(),
             frames: [0; 2],
-            frames_asleep: 0,
+            while_asleep: [0; 2],
             scenario,
             bells_to_m: Vec::new(),
             bells_to_a: Vec::new(),
             kills: Vec::new(),
+            moves: Vec::new(),
+            noise: 0,
             revive: [0; 2],
             steps: 0,
             progress_us: 0,
@@ -196,6 +212,15 @@ impl<'m> World<'m> {
         if let Some(at) = self.kills.iter().position(|(step, _)| *step <= self.steps) {
             let (_, kill) = self.kills.remove(at);
             self.kill(kill);
+        }
+        if let Some(at) = self.moves.iter().position(|step| *step <= self.steps) {
+            self.moves.remove(at);
+            self.move_tracker();
+        }
+        if self.rng.below(1000) < self.noise {
+            let bytes = self.rng.next_u64().to_le_bytes();
+            let at = usize::try_from(self.rng.below(self.region.len() as u64 - 8)).unwrap();
+            self.region.write(at, &bytes).unwrap();
         }
         let mut choices: Vec<u8> = Vec::new();
         match &self.m {
@@ -277,6 +302,9 @@ impl<'m> World<'m> {
     fn step_m(&mut self) {
         if let Some(m) = &mut self.m {
             let bells = m.turn(self.now_us, &mut self.sensor);
+            if self.a.as_ref().is_some_and(|a| a.node.is_asleep()) {
+                self.while_asleep[1] += bells.len() as u64;
+            }
             self.bells_to_a.extend(bells);
         }
     }
@@ -294,18 +322,15 @@ impl<'m> World<'m> {
             }
         });
         match did {
-            Did::Received if asleep => self.frames_asleep += 1,
+            Did::Received if asleep => self.while_asleep[0] += 1,
             Did::Output(Output::Event(event)) => {
-                if event.what == (What::Power { awake: false, reason: "nothing left to do".into() }) {
-                    self.frames_asleep = 0;
-                }
                 if !matches!(event.what, What::Log { .. }) {
                     self.progress_us = self.now_us;
                 }
                 self.events.push(event.what);
             }
-            Did::Output(Output::Reply(_, reply)) => {
-                self.applied |= reply == Reply::Ok;
+            Did::Output(Output::Reply(id, reply)) => {
+                self.applied |= id < 3 && reply == Reply::Ok;
                 self.progress_us = self.now_us;
                 self.replies.push(reply);
             }
@@ -325,6 +350,9 @@ impl<'m> World<'m> {
             // The operator tries again.
             a.node.apply(1, self.scenario.desired.clone(), self.now_us);
             a.collect();
+        } else {
+            // Stored is as good as answered.
+            self.applied = true;
         }
         self.a = Some(a);
         self.progress_us = self.now_us;
@@ -336,6 +364,16 @@ impl<'m> World<'m> {
         self.scenario.desired = desired.clone();
         if let Some(a) = &mut self.a {
             a.node.apply(2, desired, self.now_us);
+            a.collect();
+        }
+    }
+
+    /// The operator moves the tracker to the core where it is not.
+    fn move_tracker(&mut self) {
+        let (on_m, _) = self.live();
+        let to = if on_m.iter().any(|n| n == "tracker") { Core::A } else { Core::M };
+        if let Some(a) = &mut self.a {
+            a.node.request(3, Request::Move { container: "tracker".into(), to }, self.now_us);
             a.collect();
         }
     }
@@ -451,7 +489,7 @@ impl<'m> World<'m> {
         Some(state_of(&find(RecordKind::Live)?.snapshot, queue))
     }
 
-    /// Messages that the sentinel published, from its newest durable state.
+    /// How many of the events were of that kind.
     #[must_use]
     pub fn count(&self, matches: impl Fn(&What) -> bool) -> usize {
         self.events.iter().filter(|e| matches(e)).count()

@@ -16,7 +16,7 @@ core = "m"
 [container.spin.limits]
 memory = "16KiB"
 fuel_per_event = 1_000_000_000_000
-queue = 4
+queue = 16
 
 [container.spin.grants]
 subscribe = ["vibration/summary"]

@@ -36,8 +36,8 @@ fn cases(sentinel: &[u8]) -> Vec<Case> {
         module("empty module", Vec::new(), &["sentinel", "broken.wasm"]),
         case(
             "import without a grant",
-            ["publish = [\"vibration/summary\"]\n", ""],
-            &["sentinel", "publish = [", "container.sentinel"],
+            ["module = \"tracker.wasm\"", "module = \"sentinel.wasm\""],
+            &["`tracker` imports", "^^^", "= [...]", "[container.tracker.grants]"],
         ),
         case(
             "memory limit below the module's need",
