@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use coracle_api::{Core, What};
 use coracle_boards::Board as BoardFile;
 use coracle_manifest::ScenarioOverride;
 use coracle_test_scenario::{Board, Cancel, Machine, Plan, Programs, Workspace, run_scenario};
@@ -37,11 +38,25 @@ fn containers(workspace: &Workspace, cancel: &Cancel) -> Result<()> {
     let run_dir = tempfile::Builder::new().prefix("coracle-").tempdir().context("cannot make a folder for the run")?;
     let mut machine = Machine::start(programs, run_dir.path(), cancel.clone())?;
     let outcome = run_scenario(&mut machine, &plan, &mut |_| {})?;
-    println!("containers of {}, linear memory after its scenario:", demo::MANIFEST);
+    let logged = outcome.events.iter().rev().find_map(|event| match &event.what {
+        What::Log { core: Core::M, text, .. } => peak_bytes(text),
+        _ => None,
+    });
+    match logged {
+        Some(bytes) => println!("  peak   {bytes:>8} B  of the arena, in the scenario of {}", demo::MANIFEST),
+        None => println!("  peak   unknown: the firmware logged no use of its heap"),
+    }
+    println!("linear memory of its containers; their code and stacks are in the arena too, and not told apart:");
     for (name, container) in &outcome.report.containers {
         println!("  {name:<12} {:>8} B", container.memory_bytes);
     }
     Ok(())
+}
+
+/// The most bytes of the arena ever used, if `line` of the firmware's log says so: `heap: 1 bytes used, peak 2 of 3`.
+fn peak_bytes(line: &str) -> Option<u64> {
+    let (_, peak) = line.strip_prefix("heap: ")?.split_once("peak ")?;
+    peak.split_once(' ')?.0.parse().ok()
 }
 
 /// Bytes of an ELF by where they go.
@@ -74,5 +89,24 @@ impl Sections {
             }
         }
         Ok(sizes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_use_of_the_heap_is_read_from_the_log() {
+        assert_eq!(peak_bytes("heap: 100 bytes used, peak 257 of 1048576"), Some(257));
+        assert_eq!(peak_bytes("tracker runs"), None);
+        assert_eq!(peak_bytes("heap: full"), None);
+    }
+
+    #[test]
+    fn sections_of_a_program_are_told_apart() {
+        let sizes = Sections::read(&std::env::current_exe().unwrap()).unwrap();
+        assert!(sizes.text > sizes.data && sizes.data > 0 && sizes.bss > 0, "{sizes:?}");
+        assert!(Sections::read(Path::new(file!())).is_err());
     }
 }

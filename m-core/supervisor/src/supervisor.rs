@@ -31,6 +31,15 @@ const HOLD_US_MAX: u64 = 3_000_000;
 const LOCKSTEP_EVENTS_MAX: usize = 8;
 /// Most frames of one turn; the rest follows in the next. It bounds what a slow A makes this core hold.
 const FRAMES_AT_ONCE_MAX: usize = 16;
+/// Heap that a container needs beside memory and code: engine, store and its largest call stack, in bytes.
+const HEAP_CONTAINER_BYTES: u64 = 12 * 1024 + coracle_sandbox::STACK_BYTES_MAX as u64;
+/// Heap a byte of module: the module itself, and up to nine times as much translated code (measured for wasmi 2.0 with
+/// direct dispatch).
+const HEAP_PER_MODULE_BYTE: u64 = 10;
+/// Heap for queues, frames and checkpoints, in bytes.
+const HEAP_RESERVED_BYTES: u64 = 192 * 1024;
+/// Wakes that may wait for A: their payloads are the largest thing in a queue.
+const WAKES_WAITING_MAX: usize = 4;
 /// Most containers: each has two retained slots.
 const CONTAINERS_MAX: usize = SLOTS_MAX / 2;
 /// Room that the encoding of a snapshot needs beside memory and payloads, in bytes.
@@ -328,6 +337,12 @@ impl<'m> Supervisor<'m> {
         }
         let container = self.ledger.policy().rule(&reason).map(|r| r.container.clone()).unwrap_or_default();
         match self.find_mut(&container) {
+            Some((_, entry))
+                if entry.queue.iter().filter(|e| e.kind == EventKind::Wake).count() >= WAKES_WAITING_MAX =>
+            {
+                entry.dropped = entry.dropped.saturating_add(1);
+                warn!("wake for {}: A has not taken the last ones, this one is dropped", reason.as_str());
+            }
             Some((_, entry)) if entry.is_on_a() => {
                 info!("{} for {} at {} us", reason.as_str(), container.as_str(), time_us);
                 // The index of the reason among the sender's grants is of no use to the receiver: source 0.
@@ -569,7 +584,7 @@ impl<'m> Supervisor<'m> {
         let spec = self.fetch(spec, SPEC_BYTES_MAX).map_err(detail)?;
         let spec: ContainerSpec = coracle_wire::decode(&spec).ok_or_else(|| detail("the specification is malformed"))?;
         let module = self.fetch(module, self.budget.module_bytes_max as usize).map_err(detail)?;
-        self.admit(&spec).map_err(detail)?;
+        self.admit(&spec, module.len()).map_err(detail)?;
         let state = if live { State::Created } else { State::Gone };
         let mut entry = Entry::new(spec, module, state);
         if live {
@@ -600,7 +615,7 @@ impl<'m> Supervisor<'m> {
     }
 
     /// Whether the core has room for a container; the refusal names the number that does not fit.
-    fn admit(&self, spec: &ContainerSpec) -> Result<(), &'static str> {
+    fn admit(&self, spec: &ContainerSpec, module_bytes: usize) -> Result<(), &'static str> {
         let others = || self.entries.iter().flatten().filter(|e| e.spec.name != spec.name);
         if self.entries.iter().flatten().any(|e| e.spec.name == spec.name && e.state.is_live()) {
             return Err("a container of that name runs on this core already");
@@ -611,6 +626,12 @@ impl<'m> Supervisor<'m> {
         let memory: u64 = others().filter(|e| e.state.is_live()).map(|e| u64::from(e.spec.limits.memory)).sum();
         if memory + u64::from(spec.limits.memory) > u64::from(self.budget.linear_memory_bytes_max) {
             return Err("limits.memory is more than this core has left (budget.linear_memory_bytes_max)");
+        }
+        let live = others().filter(|e| e.state.is_live());
+        let heap: u64 = live.map(|e| heap_need(e.module.len(), e.spec.limits.memory)).sum();
+        let heap = heap + heap_need(module_bytes, spec.limits.memory) + HEAP_RESERVED_BYTES;
+        if heap > u64::from(self.budget.heap_bytes) {
+            return Err("module, memory and engine need more than this core's heap has left (budget.heap_bytes)");
         }
         if spec.limits.queue == 0 || spec.limits.queue > QUEUE_LEN_MAX {
             return Err("limits.queue is 0 or over its maximum");
@@ -794,8 +815,8 @@ impl<'m> Supervisor<'m> {
         if !entry.is_on_a() || !matches!(entry.role, Role::None) {
             return Err(RefuseReason::Busy);
         }
-        let spec = entry.spec.clone();
-        self.admit(&spec).map_err(|_| RefuseReason::NoMemory)?;
+        let (spec, module_bytes) = (entry.spec.clone(), entry.module.len());
+        self.admit(&spec, module_bytes).map_err(|_| RefuseReason::NoMemory)?;
         if let Some((_, entry)) = self.find_mut(name) {
             entry.role = Role::Target(Target::new(id, name.clone()));
         }
@@ -998,6 +1019,12 @@ fn resume(entry: &mut Entry) {
     if entry.state == State::Frozen {
         entry.change(Change::Resume);
     }
+}
+
+/// Heap that a container takes at most. wasmi cannot report that the arena is full: it would end the firmware, so a
+/// container is only let in when it cannot come to that.
+fn heap_need(module_bytes: usize, memory: u32) -> u64 {
+    HEAP_CONTAINER_BYTES + HEAP_PER_MODULE_BYTE * module_bytes as u64 + u64::from(memory)
 }
 
 fn empty_head(entry: &Entry) -> Head {

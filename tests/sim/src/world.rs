@@ -17,7 +17,7 @@ use crate::m_side::{MSide, Sensor};
 use crate::rng::Rng;
 
 /// Steps after which a world counts as stuck.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 60_000;
 /// Virtual time without progress after which a world counts as settled, in microseconds: longer than every timeout.
 const QUIET_US: u64 = 25_000_000;
 
