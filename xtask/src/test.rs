@@ -53,7 +53,8 @@ impl Checks<'_> {
         }
         // The whole workspace: guests and firmware have stubs on a laptop, so that editors can check them too.
         if runs(cargo().args(["clippy", "--version"])) {
-            let arguments = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+            let arguments =
+                ["clippy", "--quiet", "--workspace", "--all-targets", "--keep-going", "--", "--deny", "warnings"];
             self.check("lints", cargo().args(arguments))
         } else {
             eprintln!("SKIPPED lints: cargo clippy is not installed");

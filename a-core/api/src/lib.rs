@@ -247,6 +247,9 @@ pub struct ContainerReport {
     pub fuel: BTreeMap<Core, u64>,
     /// Events handled in its life.
     pub events: u64,
+    /// Events that were meant for it in its life: the number of the last one. Equal to `events` when every one was
+    /// handled exactly once and none waits.
+    pub queued: u64,
     /// Events dropped because its queue was full.
     pub dropped: u64,
     /// Calls refused for want of a grant.

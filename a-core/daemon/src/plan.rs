@@ -10,7 +10,7 @@ use coracle_boards::Board;
 use coracle_guest_abi::host::Grants;
 use coracle_manifest::{Container, Diagnostic, Manifest};
 use coracle_model::{Desired, Placement, Plan};
-use coracle_policy::{Core, MoveRules};
+use coracle_policy::{Core, MoveCondition, MoveRules};
 use coracle_prepare::{AdmissionLimits, check_grants, prepare};
 use coracle_wire::{ContainerSpec, Limits};
 
@@ -83,6 +83,16 @@ fn plan(manifest: &Manifest, container: &Container, pinned: bool, board: &Board)
             Placement::Any { prefer: *prefer, moves: if pinned { MoveRules::new() } else { moves.clone() } }
         }
     };
+    if let Some(moves) = container.placement.moves() {
+        for (index, rule) in moves.as_slice().iter().enumerate() {
+            let counts_on_m = matches!(rule.when, MoveCondition::Handled { .. }) || rule.min_stay_events > 0;
+            if rule.to == Core::A && counts_on_m {
+                let title = format!("a move rule of `{name}` counts events that it handles on M");
+                let help = "only events handled on A are counted so far: use `when = { message = \"...\" }`";
+                return Err(fail(&["move", &index.to_string()], title, help.into()));
+            }
+        }
+    }
     let limits =
         Limits { memory, fuel_per_event: container.limits.fuel_per_event, queue: container.limits.queue_events };
     let spec = ContainerSpec {

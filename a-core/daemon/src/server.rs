@@ -6,10 +6,11 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use coracle_api::{Event, LINE_BYTES_MAX, Reply, Request, What};
@@ -17,6 +18,8 @@ use coracle_platform::WakeHandle;
 
 /// Most clients at once.
 const CLIENTS_MAX: usize = 32;
+/// How often a connection's writer looks whether its reader ended.
+const GONE_POLL: Duration = Duration::from_secs(1);
 /// Lines that may wait for a client.
 const LINES_MAX: usize = 8192;
 
@@ -96,14 +99,15 @@ pub(crate) fn listen(path: &Path, wake: WakeHandle) -> Result<Receiver<FromClien
                     clients.fetch_sub(1, Ordering::Relaxed);
                     continue;
                 }
-                let (sender, wake, clients) = (sender.clone(), wake.clone(), Arc::clone(&clients));
+                let (sender, wake) = (sender.clone(), wake.clone());
+                let (clients, slot) = (Arc::clone(&clients), Arc::clone(&clients));
                 let spawned = thread::Builder::new().name("client".into()).spawn(move || {
                     // A broken connection concerns nobody else.
                     let _ = serve(&stream, &sender, &wake);
                     clients.fetch_sub(1, Ordering::Relaxed);
                 });
                 if spawned.is_err() {
-                    return;
+                    slot.fetch_sub(1, Ordering::Relaxed);
                 }
             }
         })
@@ -115,16 +119,26 @@ pub(crate) fn listen(path: &Path, wake: WakeHandle) -> Result<Receiver<FromClien
 fn serve(stream: &UnixStream, sender: &Sender<FromClient>, wake: &WakeHandle) -> io::Result<()> {
     let (lines, queue) = sync_channel::<String>(LINES_MAX);
     let mut out = stream.try_clone()?;
+    let gone = Arc::new(AtomicBool::new(false));
+    let writer_gone = Arc::clone(&gone);
     let writer = thread::Builder::new().name("client-out".into()).spawn(move || {
-        for mut line in queue {
-            line.push('\n');
-            if out.write_all(line.as_bytes()).is_err() {
-                return;
+        loop {
+            match queue.recv_timeout(GONE_POLL) {
+                Ok(mut line) => {
+                    line.push('\n');
+                    if out.write_all(line.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+                // The owner may hold its end for long after the client went.
+                Err(RecvTimeoutError::Timeout) if !writer_gone.load(Ordering::Relaxed) => {}
+                Err(_) => return,
             }
         }
     })?;
     let client = Client { lines, missed: 0 };
     let mut reader = BufReader::new(stream);
+    let mut subscribed = false;
     loop {
         let mut line = String::new();
         let read = (&mut reader).take(LINE_BYTES_MAX as u64).read_line(&mut line);
@@ -132,8 +146,13 @@ fn serve(stream: &UnixStream, sender: &Sender<FromClient>, wake: &WakeHandle) ->
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
+        if subscribed {
+            // The connection carries events only; reading goes on to notice its end.
+            continue;
+        }
         match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
+                subscribed = request == Request::Events;
                 if sender.send(FromClient::Request(request, client.clone())).is_err() {
                     break;
                 }
@@ -143,6 +162,7 @@ fn serve(stream: &UnixStream, sender: &Sender<FromClient>, wake: &WakeHandle) ->
         }
     }
     drop(client);
+    gone.store(true, Ordering::Relaxed);
     let _ = writer.join();
     Ok(())
 }

@@ -22,6 +22,8 @@ use crate::server::{self, Client, FromClient};
 const RECONNECT_US: u64 = 20_000;
 /// How often the handshake of the rings is looked at while it is under way, in microseconds.
 const HANDSHAKE_US: u64 = 10_000;
+/// Frames that are taken from M before clients are looked at.
+const FRAMES_A_TURN_MAX: usize = 256;
 /// Longest that an apply waits for the M core.
 const APPLY_MAX: Duration = Duration::from_secs(30);
 
@@ -39,6 +41,8 @@ struct Owner<'m> {
     applies: BTreeMap<RequestId, Instant>,
     subscribers: Vec<Client>,
     next_request: RequestId,
+    /// M may have sent more than the last turn took.
+    backlog: bool,
     shutdown: bool,
 }
 
@@ -92,6 +96,7 @@ pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>) -> Resul
         applies: BTreeMap::new(),
         subscribers: Vec::new(),
         next_request: 0,
+        backlog: false,
         shutdown: false,
     };
     while !owner.shutdown {
@@ -133,7 +138,7 @@ impl Owner<'_> {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Waits for something, then works until there is nothing left to do.
+    /// Waits for something, then does a bounded amount of work.
     fn turn(&mut self, waiter: &mut Waiter, requests: &Receiver<FromClient>) -> Result<()> {
         let blocked = self.bell.as_ref().is_some_and(Bell::is_blocked);
         let ready = waiter.wait(self.bell.as_ref().map(std::os::fd::AsFd::as_fd), blocked, self.wait_us())?;
@@ -160,7 +165,7 @@ impl Owner<'_> {
 
     /// How long to wait at most.
     fn wait_us(&self) -> Option<u64> {
-        if self.node.has_work() {
+        if self.node.has_work() || self.backlog {
             return Some(0);
         }
         if self.bell.is_none() {
@@ -180,22 +185,24 @@ impl Owner<'_> {
     }
 
     fn bell_lost(&mut self) {
-        self.bell = None;
+        (self.bell, self.backlog) = (None, false);
         self.port.restart();
         self.node.channel_down("the M core's board ended");
     }
 
-    /// Takes all that M sent and does all the work there is.
+    /// Takes what M sent and does the work that comes of it.
     fn work(&mut self) -> Result<()> {
         // A dead board's table still lies in memory; without its bell there is nobody to shake hands with.
         if self.bell.is_none() {
+            self.node.step(self.now_us());
             return self.carry_out();
         }
-        loop {
+        // Bounded: neither an M that floods nor a guest that never runs out of events keeps clients and signals waiting.
+        for _ in 0..FRAMES_A_TURN_MAX {
             let now = self.now_us();
             let mut payload = [0; PAYLOAD_BYTES_MAX];
             let event = self.port.poll(&mut payload)?;
-            let idle = event == PortEvent::Idle;
+            self.backlog = event != PortEvent::Idle;
             match event {
                 PortEvent::Idle => {}
                 PortEvent::Open => self.node.channel_up(now),
@@ -203,20 +210,20 @@ impl Owner<'_> {
                 PortEvent::Frame(len) => self.node.frame(payload.get(..len).unwrap_or_default(), now),
             }
             if let Some(complaint) = self.port.take_complaint() {
-                let what = What::Log {
-                    core: Core::A,
-                    level: "error".into(),
-                    uptime_us: None,
-                    text: complaint.to_string(),
-                };
+                let text = complaint.to_string();
+                let what = What::Log { core: Core::A, level: "error".into(), uptime_us: None, text };
                 self.node.event(None, what);
             }
             self.node.step(now);
+            if self.node.take_restart() {
+                self.port.restart();
+            }
             self.carry_out()?;
-            if idle && !self.node.has_work() {
-                return Ok(());
+            if !self.backlog {
+                break;
             }
         }
+        Ok(())
     }
 
     /// Does what the node says, in its order: what must be durable is, before anything is sent that depends on it.

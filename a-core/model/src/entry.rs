@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use coracle_engine::{Container, EngineHandle, OwnedEvent, Usage};
 use coracle_guest_abi::EventKind;
 use coracle_migrate::role::{Source, SourcePhase, Target};
-use coracle_migrate::snapshot::{DigestBytes, EVENTS_MAX, EventHead, Snapshot};
+use coracle_migrate::snapshot::{DigestBytes, EVENTS_MAX, EventHead, SNAPSHOT_BYTES_MAX, Snapshot};
 use coracle_policy::{Core, PlacementState};
 
 use crate::plan::{Placement, Plan};
@@ -28,8 +28,7 @@ const QUEUE_MAX: usize = EVENTS_MAX;
 
 impl Body {
     pub(crate) fn restore(engine: &EngineHandle, plan: &Plan, snapshot: &Snapshot<'_>) -> Result<Self, String> {
-        let container =
-            Container::restore(engine, &plan.module, &plan.spec, snapshot).map_err(|e| e.to_string())?;
+        let container = Container::restore(engine, &plan.module, &plan.spec, snapshot).map_err(|e| e.to_string())?;
         let queue = snapshot
             .events()
             .filter_map(|(head, payload)| {
@@ -74,7 +73,7 @@ impl Body {
             let head = EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, time_us: e.time_us, len: 0 };
             (head, e.payload.as_slice())
         });
-        let len = self.container.capture(queued, &mut out).ok()?;
+        let len = self.container.capture(queued, &mut out).ok().filter(|len| *len <= SNAPSHOT_BYTES_MAX)?;
         out.truncate(len);
         Some(out)
     }
@@ -86,6 +85,7 @@ impl Body {
 }
 
 /// An open move.
+#[expect(clippy::large_enum_variant, reason = "there are few containers, and a move ends soon")]
 pub(crate) enum Move {
     /// To A: asked for, M has not offered yet.
     Asked,
@@ -134,6 +134,7 @@ pub(crate) struct MNumbers {
     pub(crate) memory: u32,
     pub(crate) fuel: u64,
     pub(crate) handled: u64,
+    pub(crate) queued: u64,
     pub(crate) dropped: u32,
     pub(crate) refused: u32,
     pub(crate) digest: Option<DigestBytes>,

@@ -1,6 +1,6 @@
 //! The supervisor proper. See the crate documentation.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use coracle_api::{self as api, Event, Reply, Request, What};
 use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedReader, SLOTS_MAX};
@@ -9,9 +9,7 @@ use coracle_guest_abi::host::Name;
 use coracle_guest_abi::{EventKind, WAKE_BYTES_MAX};
 use coracle_lifecycle::ExitReason;
 use coracle_link::{Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, SILENCE_US_MAX, VERSIONS};
-use coracle_migrate::role::{
-    MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction,
-};
+use coracle_migrate::role::{MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction};
 use coracle_migrate::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot};
 use coracle_policy::Core;
 use coracle_shmem::Region;
@@ -39,6 +37,9 @@ const POLL_US: u64 = 10_000;
 const REPORTED_MAX: usize = 4096;
 /// Containers that M may claim to hold in one inventory; more than any M core has room for.
 const INVENTORY_MAX: usize = 64;
+
+/// How a container is said to have started that was there all along.
+const ATTACHED: &str = "attached";
 
 /// The shared memory that the supervisor works with, beside the rings.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +108,8 @@ pub struct Node<'m> {
     /// Records of an earlier life, until they are used.
     records: BTreeMap<Name, Record>,
     inventory: BTreeMap<Name, MCopy>,
+    /// Containers of replaced manifests that M may still hold.
+    removed: BTreeSet<Name>,
     /// Deployments to M that wait for the one under way.
     deploys: VecDeque<(Name, Option<Vec<u8>>, bool, &'static str)>,
     deploying: Option<(u16, Name, bool, &'static str, Vec<BulkRef>)>,
@@ -161,6 +164,7 @@ impl<'m> Node<'m> {
             entries: BTreeMap::new(),
             records: records.into_iter().map(|r| (r.name.clone(), r)).collect(),
             inventory: BTreeMap::new(),
+            removed: BTreeSet::new(),
             deploys: VecDeque::new(),
             deploying: None,
             tokens: 0,
@@ -190,6 +194,12 @@ impl<'m> Node<'m> {
                 node.entries.insert(plan.spec.name.clone(), entry);
             }
             node.desired = desired;
+        }
+        // Of a manifest that was replaced just before this process's last life ended.
+        let strays: Vec<Name> = node.records.keys().filter(|n| !node.entries.contains_key(*n)).cloned().collect();
+        for name in strays {
+            node.records.remove(&name);
+            node.out.push_back(Output::Forget { name });
         }
         node
     }
@@ -233,7 +243,7 @@ impl<'m> Node<'m> {
     /// the doorbell alone.
     #[must_use]
     pub fn wait_us(&self) -> Option<u64> {
-        if self.asleep && self.reports.is_empty() {
+        if self.asleep && self.session == Session::Ready && self.reports.is_empty() {
             return None;
         }
         let holding = self.entries.values().any(|e| matches!(e.open, Some((_, _, Move::Out { .. }))));
@@ -337,7 +347,15 @@ impl<'m> Node<'m> {
             self.entries.remove(&name);
             self.records.remove(&name);
             self.inventory.remove(&name);
+            self.deploys.retain(|(deployed, ..)| *deployed != name);
+            if let Some((_, deployed, ..)) = self.deploying.as_mut().filter(|(_, deployed, ..)| *deployed == name) {
+                // Its answer concerns nobody any more.
+                *deployed = Name::new();
+            }
             self.out.push_back(Output::Forget { name: name.clone() });
+            if !matches!(self.session, Session::Ready | Session::Settling) {
+                self.removed.insert(name.clone());
+            }
             self.send(&ToM::Remove { name });
         }
         for plan in &desired.plans {
@@ -427,7 +445,9 @@ impl<'m> Node<'m> {
                             entry.placement.message_published(moves, &topic);
                         }
                         let at = entry.plan.spec.grants.subscribe.iter().position(|t| *t == topic);
-                        let room = usize::from(entry.plan.spec.limits.queue);
+                        // Once it is on its way to M, what it gets here would be lost: it is counted instead.
+                        let leaving = matches!(entry.open, Some((_, _, Move::Out { .. })));
+                        let room = if leaving { 0 } else { usize::from(entry.plan.spec.limits.queue) };
                         if let (Some(at), Some(body)) = (at.and_then(|p| u8::try_from(p).ok()), entry.body()) {
                             // Number 0: not of M's stream, so not acknowledged to M.
                             let (kind, time_us) = (EventKind::Message, time_us.unwrap_or(0));
@@ -435,12 +455,11 @@ impl<'m> Node<'m> {
                             body.push_local(OwnedEvent { seq: 0, kind, source: at, time_us, payload }, room);
                         }
                     }
-                    let text = payload.iter().map(|b| if b.is_ascii_graphic() || matches!(b, b' ' | b'\n') { *b as char } else { '.' });
-                    let what = What::Message {
-                        container: name.to_string(),
-                        topic: topic.to_string(),
-                        text: text.collect(),
-                    };
+                    let text = payload
+                        .iter()
+                        .map(|b| if b.is_ascii_graphic() || matches!(b, b' ' | b'\n') { *b as char } else { '.' });
+                    let what =
+                        What::Message { container: name.to_string(), topic: topic.to_string(), text: text.collect() };
                     self.event(time_us, what);
                 }
                 OwnedEffect::Wake { reason, .. } => {
@@ -484,7 +503,15 @@ impl<'m> Node<'m> {
         let Some(body) = self.entries.get_mut(name).and_then(Entry::body) else { return };
         match body.capture() {
             Some(snapshot) => self.store_bytes(name, phase, snapshot),
-            None => self.guest_log(name, 1, "its state is over the limits of a snapshot and was not stored"),
+            None => {
+                // An older record that stayed would be taken for the last state.
+                self.out.push_back(Output::Forget { name: name.clone() });
+                self.guest_log(
+                    name,
+                    2,
+                    "its state is over the limits of a snapshot: it would not survive this supervisor",
+                );
+            }
         }
     }
 
@@ -555,12 +582,13 @@ impl<'m> Node<'m> {
     fn settle(&mut self, now_us: u64) {
         let attached = !self.inventory.is_empty();
         self.event(None, What::LinkUp { version: self.version, attached });
-        let retained = self.read_retained();
+        let mut retained = self.read_retained();
         self.asleep = false;
         // What M holds and nobody wants any more.
-        let unwanted: Vec<Name> =
-            self.inventory.keys().filter(|n| !self.entries.contains_key(*n)).cloned().collect();
+        let mut unwanted = std::mem::take(&mut self.removed);
+        unwanted.extend(self.inventory.keys().filter(|n| !self.entries.contains_key(*n)).cloned());
         for name in unwanted {
+            retained.remove(&name);
             self.send(&ToM::Remove { name });
         }
         self.session = Session::Settling;
@@ -603,8 +631,7 @@ impl<'m> Node<'m> {
         self.session = Session::Ready;
         if let Some(id) = self.apply.take() {
             let errors = std::mem::take(&mut self.apply_errors);
-            let reply =
-                if errors.is_empty() { Reply::Ok } else { Reply::Error { message: errors.join("\n") } };
+            let reply = if errors.is_empty() { Reply::Ok } else { Reply::Error { message: errors.join("\n") } };
             self.reply(id, reply);
         }
         self.maybe_sleep(now_us);
@@ -636,8 +663,15 @@ impl<'m> Node<'m> {
 
     fn message(&mut self, message: FromM, now_us: u64) {
         match message {
-            FromM::Holds { name, state, in_doubt, committed, .. } => {
+            FromM::Holds { name, image, state, in_doubt, committed } => {
                 if self.session == Session::Inventory && self.inventory.len() < INVENTORY_MAX {
+                    // Of a manifest that was replaced while M could not be told. A container that M only knows by name
+                    // has no image there.
+                    let other = |e: &Entry| image != [0; 32] && image != e.plan.spec.image;
+                    if self.removed.contains(&name) || self.entries.get(&name).is_some_and(other) {
+                        self.removed.insert(name);
+                        return;
+                    }
                     self.inventory.insert(name, MCopy { state, in_doubt, committed });
                 }
             }
@@ -669,8 +703,7 @@ impl<'m> Node<'m> {
                         latency_us: None,
                         bytes: len,
                     });
-                    let what =
-                        What::Wake { reason: reason.to_string(), container: name.to_string(), bytes: len };
+                    let what = What::Wake { reason: reason.to_string(), container: name.to_string(), bytes: len };
                     self.event(Some(time_us), what);
                 }
                 let event = OwnedEvent { seq, kind: EventKind::Wake, source: 0, time_us, payload: bytes };
@@ -689,20 +722,19 @@ impl<'m> Node<'m> {
                 };
                 entry.place = Place::Exited(Core::M, reason.to_string());
                 entry.open = None;
-                let what =
-                    What::Exited { container: name.to_string(), core: api::Core::M, reason: reason.to_string() };
+                let what = What::Exited { container: name.to_string(), core: api::Core::M, reason: reason.to_string() };
                 self.event(None, what);
             }
             FromM::MoveRefused { id, name, reason } => self.move_refused(&name, id, reason, now_us),
             FromM::Migrate { id, name, step } => self.migrate(id, &name, &step, now_us),
-            FromM::ContainerStats { name, memory, fuel, handled, dropped, refused, digest, .. } => {
+            FromM::ContainerStats { name, memory, fuel, handled, queued, dropped, refused, digest, .. } => {
                 if let Some(entry) = self.entries.get_mut(&name) {
-                    entry.on_m = crate::entry::MNumbers { memory, fuel, handled, dropped, refused, digest };
+                    entry.on_m = crate::entry::MNumbers { memory, fuel, handled, queued, dropped, refused, digest };
                 }
             }
             FromM::Stats { time_us, wakes, .. } => {
                 self.time_us = time_us;
-                self.wakes_held_back = wakes[1] + wakes[2];
+                self.wakes_held_back = wakes[1].saturating_add(wakes[2]);
                 let ids = std::mem::take(&mut self.reports);
                 for id in ids {
                     let report = self.report();
@@ -748,9 +780,7 @@ impl<'m> Node<'m> {
 
     /// Queues a deployment to M: live there, or only known there because it lives here.
     pub(crate) fn deploy(&mut self, name: &Name, snapshot: Option<Vec<u8>>, live: bool, from: &'static str) {
-        let senses = |name: &Name| {
-            self.entries.get(name).is_some_and(|e| !e.plan.spec.grants.sensors.is_empty())
-        };
+        let senses = |name: &Name| self.entries.get(name).is_some_and(|e| !e.plan.spec.grants.sensors.is_empty());
         // What a sensor drives goes last: its messages would be lost on containers that are not there yet.
         let end = self.deploys.len();
         let at = if senses(name) { end } else { self.deploys.iter().position(|(n, ..)| senses(n)).unwrap_or(end) };
@@ -786,8 +816,7 @@ impl<'m> Node<'m> {
             };
             self.tokens = self.tokens.wrapping_add(1);
             let token = self.tokens;
-            let message =
-                ToM::Deploy { token, spec: *spec, module: *module, snapshot: blocks.get(2).copied(), live };
+            let message = ToM::Deploy { token, spec: *spec, module: *module, snapshot: blocks.get(2).copied(), live };
             self.send(&message);
             self.deploying = Some((token, name, live, from, blocks));
             return;
@@ -800,6 +829,7 @@ impl<'m> Node<'m> {
             self.bulk_out.free(block);
         }
         match refusal {
+            _ if !self.entries.contains_key(&name) => {}
             Some(detail) => self.refused(&name, live, detail),
             None if live => {
                 if let Some(entry) = self.entries.get_mut(&name) {
@@ -810,7 +840,11 @@ impl<'m> Node<'m> {
                 self.out.push_back(Output::Forget { name: name.clone() });
                 self.started(&name, api::Core::M, from);
             }
-            None => self.tell_remote(&name),
+            None => {
+                // What it was sent meanwhile is only in memory, and M forgets what it is told to be here.
+                self.store(&name, Phase::Live);
+                self.tell_remote(&name);
+            }
         }
         self.deploy_next();
         self.check_settled(now_us);
@@ -868,7 +902,9 @@ impl<'m> Node<'m> {
         let held = self.inventory.contains_key(name);
         let Some(entry) = self.entries.get_mut(name) else { return };
         entry.place = Place::OnA(Box::new(body));
-        entry.arrived(Core::A);
+        if from != ATTACHED {
+            entry.arrived(Core::A);
+        }
         let movable = matches!(entry.plan.placement, Placement::Any { .. });
         self.store(name, Phase::Live);
         self.records.remove(name);
@@ -887,8 +923,9 @@ impl<'m> Node<'m> {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let here = match &entry.place {
             Place::OnA(_) => Some(Phase::Live),
-            // What ended here ended, whatever becomes of the link.
+            // What ended here ended, whatever becomes of the link; what ended on M does not come back with its reset.
             Place::Exited(Core::A, _) => return,
+            Place::Exited(Core::M, _) if !self.inventory.contains_key(name) => return,
             _ => self.records.get(name).map(|r| r.phase),
         };
         let m = self.inventory.get(name).copied();
@@ -901,11 +938,14 @@ impl<'m> Node<'m> {
         };
         match verdict {
             Verdict::OnM => {
+                // Where it was already, the conditions of its rules go on counting.
+                if !matches!(entry.place, Place::OnM) {
+                    entry.arrived(Core::M);
+                }
                 entry.place = Place::OnM;
-                entry.arrived(Core::M);
                 self.records.remove(name);
                 self.out.push_back(Output::Forget { name: name.clone() });
-                self.started(name, api::Core::M, "attached");
+                self.started(name, api::Core::M, ATTACHED);
             }
             Verdict::ExitedOnM => {
                 entry.place = Place::Exited(Core::M, "ended before this supervisor started".into());
@@ -930,11 +970,7 @@ impl<'m> Node<'m> {
             }
             Verdict::CommitToM(id) => {
                 entry.place = Place::Starting;
-                let source = Source {
-                    id,
-                    name: name.clone(),
-                    phase: coracle_migrate::role::SourcePhase::Committed,
-                };
+                let source = Source { id, name: name.clone(), phase: coracle_migrate::role::SourcePhase::Committed };
                 entry.open = Some((id, now_us, Move::Out { source, bytes: 0, queued: 0 }));
                 self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Commit });
             }
@@ -967,7 +1003,7 @@ impl<'m> Node<'m> {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let (plan, place) = (entry.plan.clone(), std::mem::replace(&mut entry.place, Place::Starting));
         let (body, from) = match place {
-            Place::OnA(body) => (Ok(*body), "attached"),
+            Place::OnA(body) => (Ok(*body), ATTACHED),
             _ => {
                 let record = self.records.get(name).map(|r| r.snapshot.clone()).unwrap_or_default();
                 let restored = Snapshot::decode(&record)
@@ -1210,8 +1246,7 @@ impl<'m> Node<'m> {
         entry.open = None;
         entry.retry_us = now_us.saturating_add(RETRY_US << entry.refusals.min(RETRY_DOUBLINGS_MAX));
         entry.refusals = entry.refusals.saturating_add(1);
-        let what =
-            What::MoveRefused { container: name.to_string(), to, reason: reason.as_str().to_owned() };
+        let what = What::MoveRefused { container: name.to_string(), to, reason: reason.as_str().to_owned() };
         self.event(None, what);
     }
 

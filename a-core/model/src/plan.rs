@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a container may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "there are few containers, and plans are not moved around")]
 pub enum Placement {
     /// On one core only.
     Fixed(Core),

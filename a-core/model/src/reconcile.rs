@@ -102,6 +102,7 @@ mod tests {
     use coracle_lifecycle::ExitReason;
 
     use super::*;
+    use crate::record::NO_MOVE;
 
     fn gone(in_doubt: Option<u32>, committed: Option<u32>) -> Option<MCopy> {
         Some(MCopy { state: State::Gone, in_doubt, committed })
@@ -145,6 +146,16 @@ mod tests {
         assert_eq!(decide(None, gone, Some(Phase::Live), true), Verdict::OnA(None));
         assert_eq!(decide(None, Some(RetainedKind::Live), Some(Phase::MovedOut(6)), true), Verdict::RestoreRetained);
         assert_eq!(decide(None, None, Some(Phase::MovedOut(6)), true), Verdict::RestoreRecord);
+    }
+
+    /// No order of deaths leads here, so M is confused or hostile: it does not get what lives here.
+    #[test]
+    fn an_m_that_claims_what_lives_here_does_not_get_it() {
+        for state in [State::Created, State::Running, State::Frozen] {
+            let claim = Some(MCopy { state, in_doubt: None, committed: None });
+            assert_eq!(decide(claim, None, Some(Phase::Live), true), Verdict::OnAOnly);
+            assert_eq!(decide(claim, None, Some(Phase::MovedOut(NO_MOVE)), true), Verdict::OnM);
+        }
     }
 
     #[test]

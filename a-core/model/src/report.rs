@@ -42,7 +42,12 @@ fn container(entry: &Entry) -> ContainerReport {
         }
     }
     let refused = u64::from(m.refused) + u64::from(here.refused_calls);
-    let base = ContainerReport { fuel, refused, dropped: u64::from(m.dropped) + entry.gaps(), ..ContainerReport::default() };
+    let base = ContainerReport {
+        fuel,
+        refused,
+        dropped: u64::from(m.dropped).saturating_add(entry.gaps()),
+        ..ContainerReport::default()
+    };
     match &entry.place {
         Place::Starting => ContainerReport { state: "starting".into(), ..base },
         Place::OnM => ContainerReport {
@@ -50,6 +55,7 @@ fn container(entry: &Entry) -> ContainerReport {
             state: if entry.open.is_some() { "migrating".into() } else { "running".into() },
             memory_bytes: u64::from(m.memory),
             events: m.handled,
+            queued: m.queued,
             state_digest: m.digest.map(|d| hex(&d)).unwrap_or_default(),
             ..base
         },
@@ -58,6 +64,7 @@ fn container(entry: &Entry) -> ContainerReport {
             state: if matches!(entry.open, Some((_, _, Move::Out { .. }))) { "migrating" } else { "running" }.into(),
             memory_bytes: here.memory_bytes as u64,
             events: body.container.host().handled,
+            queued: body.cursor,
             state_digest: hex(&body.container.state_digest()),
             ..base
         },

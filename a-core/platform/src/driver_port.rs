@@ -58,6 +58,8 @@ pub struct DriverPort<'m> {
     epoch: u32,
     state: State<'m>,
     frames: VecDeque<Vec<u8>>,
+    /// M spoiled the ring that A sends on.
+    faulty: bool,
     kicks: [bool; 2],
     complaint: Option<TableError>,
 }
@@ -88,6 +90,7 @@ impl<'m> DriverPort<'m> {
             epoch: words.driver_epoch()?,
             state: State::Absent,
             frames: VecDeque::new(),
+            faulty: false,
             kicks: [false; 2],
             complaint: None,
         })
@@ -130,6 +133,7 @@ impl<'m> DriverPort<'m> {
     /// Gives the rings up and starts again: M is known to be dead or confused.
     pub fn restart(&mut self) {
         self.state = State::Absent;
+        self.faulty = false;
         self.frames.clear();
     }
 
@@ -170,6 +174,9 @@ impl<'m> DriverPort<'m> {
                         return Ok(self.lost("M was reset"));
                     }
                     self.flush();
+                    if std::mem::take(&mut self.faulty) {
+                        return Ok(self.lost("M broke the ring protocol"));
+                    }
                     return Ok(self.receive(payload));
                 }
             }
@@ -182,7 +189,8 @@ impl<'m> DriverPort<'m> {
     }
 
     fn receive(&mut self, payload: &mut [u8; PAYLOAD_BYTES_MAX]) -> PortEvent {
-        loop {
+        // Bounded: M may send to endpoints that nobody has for ever.
+        for _ in 0..self.layout.size.entries() {
             let (State::Up(driver) | State::Open(driver, _)) = &mut self.state else { return PortEvent::Idle };
             let message = match driver.receive(payload) {
                 Ok(Some(message)) => message,
@@ -210,6 +218,7 @@ impl<'m> DriverPort<'m> {
                 None => {}
             }
         }
+        PortEvent::Idle
     }
 
     fn flush(&mut self) {
@@ -221,8 +230,13 @@ impl<'m> DriverPort<'m> {
                     self.frames.push_front(frame);
                     return;
                 }
-                // An empty or oversized frame is not one of ours; a fault shows at the next poll.
-                Err(SendError::Size | SendError::Fault(_)) => {}
+                // An empty or oversized frame is not one of ours.
+                Err(SendError::Size) => {}
+                // The next poll says so.
+                Err(SendError::Fault(_)) => {
+                    self.faulty = true;
+                    return;
+                }
             }
         }
     }

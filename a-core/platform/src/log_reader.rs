@@ -7,6 +7,8 @@ use crate::firmware_log::{LogDecoder, LogLine};
 
 /// Bytes taken from the ring at once.
 const CHUNK_BYTES: usize = 4096;
+/// Chunks taken in one call.
+const CHUNKS_MAX: usize = 32;
 /// Longest text line that is waited for, in bytes.
 const LINE_BYTES_MAX: usize = 1024;
 
@@ -33,7 +35,9 @@ impl<'m> LogReader<'m> {
             self.consumer = Consumer::attach(self.region).ok();
         }
         let mut chunk = [0; CHUNK_BYTES];
-        while let Some(consumer) = &mut self.consumer {
+        // Bounded: M may write faster than this reads.
+        for _ in 0..CHUNKS_MAX {
+            let Some(consumer) = &mut self.consumer else { break };
             let Ok(len @ 1..) = consumer.drain(&mut chunk) else { break };
             let bytes = chunk.get(..len).unwrap_or_default();
             match consumer.encoding() {

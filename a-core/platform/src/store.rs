@@ -51,9 +51,7 @@ impl FileStore {
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         let path = self.dir.join(format!("{name}{RECORD_SUFFIX}"));
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError { verb: "remove", path, source })
-            }
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError { verb: "remove", path, source }),
             _ => Ok(()),
         }
     }
@@ -124,7 +122,9 @@ impl FileStore {
             file.write_all(bytes)?;
             // The rename is the commit: it must not come to the disk before the bytes.
             file.sync_data()?;
-            fs::rename(&new, path)
+            fs::rename(&new, path)?;
+            // And the rename itself is only durable with the directory.
+            File::open(&self.dir)?.sync_all()
         };
         write().map_err(|source| StoreError { verb: "write", path: path.to_owned(), source })
     }

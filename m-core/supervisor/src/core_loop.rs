@@ -8,6 +8,10 @@ use coracle_shmem::{OutOfRegion, Region};
 use crate::port::{Port, PortEvent};
 use crate::supervisor::{Memories, Supervisor};
 
+/// How long the sensor is left alone after it said that its trace ended, in microseconds. It answers at once, so asking
+/// at once would keep both busy for ever.
+const ENDED_US: u64 = 1_000_000;
+
 /// Whether the core may sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -27,6 +31,8 @@ pub struct Core<'m> {
     supervisor: Supervisor<'m>,
     /// A block was asked for and has not come.
     asked: bool,
+    /// Not before this time, on the board's clock in microseconds, is the sensor asked.
+    ask_us: u64,
 }
 
 impl<'m> Core<'m> {
@@ -43,7 +49,7 @@ impl<'m> Core<'m> {
         };
         let port = Port::new(shared, layout)?;
         let supervisor = Supervisor::new(memories, budget, port.boot_id());
-        Ok(Self { port, supervisor, asked: false })
+        Ok(Self { port, supervisor, asked: false, ask_us: 0 })
     }
 
     /// The containers that this core knows and their states here, for whoever watches it.
@@ -69,6 +75,7 @@ impl<'m> Core<'m> {
         self.supervisor.set_blocked(self.port.is_blocked());
         if let Some(block) = Sensor::take(board) {
             self.asked = false;
+            self.ask_us = if block.end { now_us.saturating_add(ENDED_US) } else { 0 };
             self.supervisor.sensor_block(block);
         }
         self.supervisor.step(now_us);
@@ -80,13 +87,16 @@ impl<'m> Core<'m> {
         while let Some(id) = self.port.take_kick() {
             board.ring(id);
         }
-        if !self.asked && self.supervisor.wants_block() {
+        let wants_block = !self.asked && self.supervisor.wants_block();
+        if wants_block && now_us >= self.ask_us {
             self.asked = board.request();
         }
         // What was held back while frames waited goes out in the next turn.
         if arrived || sent || self.supervisor.has_work() {
             return Ok(Activity::Busy);
         }
-        Ok(Activity::Idle { deadline_us: self.supervisor.deadline_us() })
+        // A request that could not be sent is no reason to wake: the board wakes the core when its line is there.
+        let ask_us = (wants_block && now_us < self.ask_us).then_some(self.ask_us);
+        Ok(Activity::Idle { deadline_us: [self.supervisor.deadline_us(), ask_us].into_iter().flatten().min() })
     }
 }

@@ -11,6 +11,9 @@ use coracle_migrate::snapshot::EventHead;
 use coracle_sandbox::{Container, OwnedEvent, Usage};
 use coracle_wire::{ContainerSpec, QUEUE_LEN_MAX};
 
+/// Slices after which a container counts as stuck: twice what the largest example takes for an event.
+const STUCK_SLICES: u32 = 16;
+
 /// A copy restored from a migration, not live before its Commit.
 pub(crate) struct Prepared {
     pub(crate) body: Box<Container>,
@@ -37,6 +40,8 @@ pub(crate) struct Entry {
     pub(crate) queue: VecDeque<OwnedEvent>,
     /// Whether the front of the queue (or `init`) is being handled.
     pub(crate) busy: bool,
+    /// Slices that the event being handled has had.
+    pub(crate) slices: u32,
     pub(crate) initialised: bool,
     /// Sequence number of the last event that was queued.
     pub(crate) cursor: u64,
@@ -70,6 +75,7 @@ impl Entry {
             body: None,
             queue: VecDeque::new(),
             busy: false,
+            slices: 0,
             initialised: false,
             cursor: 0,
             sent: 0,
@@ -102,6 +108,11 @@ impl Entry {
         self.state == State::Gone
     }
 
+    /// Whether its event takes so long that nobody waits for it any more: its queue overflows and is counted.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.busy && self.slices > STUCK_SLICES
+    }
+
     /// Whether it has something to do here.
     pub(crate) fn is_runnable(&self) -> bool {
         match self.state {
@@ -123,13 +134,26 @@ impl Entry {
         if matches!(self.state, State::Exited(_)) {
             return;
         }
-        self.cursor += 1;
+        // A peer may have set it to anything.
+        self.cursor = self.cursor.saturating_add(1);
+        if kind == EventKind::Wake && !self.has_room(1) {
+            // Messages that wait for a sleeping A must not keep it from being woken.
+            if let Some(oldest) = self.queue.iter().position(|e| e.kind != EventKind::Wake) {
+                self.queue.remove(oldest);
+                self.dropped = self.dropped.saturating_add(1);
+            }
+        }
         if self.has_room(1) {
             self.queue.push_back(OwnedEvent { seq: self.cursor, kind, source, time_us, payload });
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
         self.queue_dirty = true;
+    }
+
+    /// Bytes of the wake payloads that wait.
+    pub(crate) fn wake_bytes(&self) -> usize {
+        self.queue.iter().filter(|e| e.kind == EventKind::Wake).map(|e| e.payload.len()).sum()
     }
 
     /// A confirmed events up to `seq`.

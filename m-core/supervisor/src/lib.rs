@@ -21,7 +21,7 @@ mod entry;
 mod port;
 mod supervisor;
 
+pub use coracle_migrate::retained::{Record, RecordKind, read_record};
 pub use core_loop::{Activity, Core};
 pub use port::Port;
-pub use coracle_migrate::retained::{Record, RecordKind, read_record};
 pub use supervisor::{Memories, SLICE_FUEL, Supervisor};

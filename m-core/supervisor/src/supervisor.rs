@@ -22,7 +22,6 @@ use coracle_wire::{ContainerSpec, DETAIL_BYTES_MAX, FromM, Limits, Power, QUEUE_
 
 use crate::entry::{Entry, Prepared, Role};
 
-
 /// Fuel of one slice: how much of the core a container gets before another one may run.
 pub const SLICE_FUEL: u64 = 20_000;
 /// Longest that a move waits for its drill's events, in microseconds.
@@ -38,8 +37,9 @@ const HEAP_CONTAINER_BYTES: u64 = 12 * 1024 + coracle_sandbox::STACK_BYTES_MAX a
 const HEAP_PER_MODULE_BYTE: u64 = 10;
 /// Heap for queues, frames and checkpoints, in bytes.
 const HEAP_RESERVED_BYTES: u64 = 192 * 1024;
-/// Wakes that may wait for A: their payloads are the largest thing in a queue.
-const WAKES_WAITING_MAX: usize = 4;
+/// Wake payloads that may wait for A, in bytes: what a retained slot of the boards there are can hold.
+const WAKE_BYTES_WAITING_MAX: usize = 14 * 1024;
+const _: () = assert!(WAKE_BYTES_WAITING_MAX >= coracle_guest_abi::WAKE_BYTES_MAX);
 /// Most containers: each has two retained slots.
 const CONTAINERS_MAX: usize = SLOTS_MAX / 2;
 /// Room that the encoding of a snapshot needs beside memory and payloads, in bytes.
@@ -64,6 +64,8 @@ pub struct Supervisor<'m> {
     bulk_out: BulkWriter<'m>,
     retained_area: Region<'m>,
     retained: Option<RetainedWriter<'m>>,
+    /// Slots were written since the last commit.
+    uncommitted: bool,
     /// Slot pair `i` belongs to entry `i`; a removed entry leaves a hole so that slots never change their owner.
     entries: Vec<Option<Entry>>,
     /// Whether A has taken stock in this session; before, nothing is delivered to it.
@@ -92,6 +94,7 @@ impl<'m> Supervisor<'m> {
             bulk_out: BulkWriter::new(memories.bulk_to_a, boot_id),
             retained_area: memories.retained,
             retained: None,
+            uncommitted: false,
             entries: Vec::new(),
             adopted: false,
             power: Power::Awake,
@@ -152,8 +155,10 @@ impl<'m> Supervisor<'m> {
         for entry in self.entries.iter().flatten() {
             if !entry.spec.grants.sensors.is_empty() && entry.state == State::Running {
                 sensing = true;
-                // One in hand, one waiting: more would only be older when their turn comes.
-                if entry.queue.len() >= 2 {
+                // One in hand, one waiting: more would only be older when their turn comes. In lockstep one alone: asking
+                // says that the one before is committed, so that a reset loses none.
+                let held = if self.lockstep { 1 } else { 2 };
+                if entry.queue.len() >= held && !entry.is_stuck() {
                     return false;
                 }
             } else if !entry.spec.grants.subscribe.is_empty()
@@ -164,12 +169,17 @@ impl<'m> Supervisor<'m> {
                     State::Gone => !(self.adopted && self.power == Power::Asleep),
                     State::Created | State::Exited(_) => false,
                 }
+                && !entry.queue.is_empty()
                 && !entry.has_room(EFFECTS_PER_EVENT_MAX)
+                && !entry.is_stuck()
             {
                 return false;
             }
             if entry.is_on_a() {
-                unacknowledged += entry.queue.len();
+                // What waits for an A that sleeps is not under way to it.
+                if !(self.adopted && self.power == Power::Asleep) {
+                    unacknowledged += entry.queue.len();
+                }
                 if self.lockstep && entry.queue.iter().any(|e| e.kind == EventKind::Wake) {
                     return false;
                 }
@@ -206,10 +216,7 @@ impl<'m> Supervisor<'m> {
             Event::Down(_) => warn!("a message from A is missing: waiting for a new session"),
             Event::Refused { ours, theirs } => error!(
                 "A speaks versions {} to {}, this firmware {} to {}: update one of them",
-                theirs.min,
-                theirs.max,
-                ours.min,
-                ours.max
+                theirs.min, theirs.max, ours.min, ours.max
             ),
             Event::Message(body) => match coracle_wire::decode::<ToM>(body) {
                 Some(message) => self.message(message, now_us),
@@ -242,9 +249,10 @@ impl<'m> Supervisor<'m> {
         for entry in self.entries.iter_mut().flatten() {
             // One sensor a board today; its name is checked when the container is admitted.
             if entry.state == State::Running && !entry.spec.grants.sensors.is_empty() {
+                // A block that waits is not committed: it is not part of the record.
+                let dirty = entry.queue_dirty;
                 entry.push(EventKind::Sensor, 0, block.timestamp_us, payload.clone());
-                // The sensor's stream is not repeated after a reset, so a block that waits need not be committed.
-                entry.queue_dirty = false;
+                entry.queue_dirty = dirty;
             }
         }
     }
@@ -254,9 +262,10 @@ impl<'m> Supervisor<'m> {
         self.deliver_to_a(now_us);
         self.poll_moves(now_us);
         let count = self.entries.len();
-        let Some(turn) = (0..count).map(|i| (self.next + i) % count.max(1)).find(|i| {
-            self.entries.get(*i).is_some_and(|e| e.as_ref().is_some_and(Entry::is_runnable))
-        }) else {
+        let Some(turn) = (0..count)
+            .map(|i| (self.next + i) % count.max(1))
+            .find(|i| self.entries.get(*i).is_some_and(|e| e.as_ref().is_some_and(Entry::is_runnable)))
+        else {
             return;
         };
         self.next = turn + 1;
@@ -277,8 +286,9 @@ impl<'m> Supervisor<'m> {
         if !entry.busy {
             let event = if entry.initialised { entry.queue.front().cloned() } else { None };
             body.begin(event);
-            entry.busy = true;
+            (entry.busy, entry.slices) = (true, 0);
         }
+        entry.slices = entry.slices.saturating_add(1);
         match body.run(SLICE_FUEL) {
             Step::Pending => {}
             Step::Exited(reason) => {
@@ -337,9 +347,7 @@ impl<'m> Supervisor<'m> {
         }
         let container = self.ledger.policy().rule(&reason).map(|r| r.container.clone()).unwrap_or_default();
         match self.find_mut(&container) {
-            Some((_, entry))
-                if entry.queue.iter().filter(|e| e.kind == EventKind::Wake).count() >= WAKES_WAITING_MAX =>
-            {
+            Some((_, entry)) if entry.wake_bytes() + payload.len() > WAKE_BYTES_WAITING_MAX => {
                 entry.dropped = entry.dropped.saturating_add(1);
                 warn!("wake for {}: A has not taken the last ones, this one is dropped", reason.as_str());
             }
@@ -358,6 +366,7 @@ impl<'m> Supervisor<'m> {
         entry.change(Change::Exit(reason));
         entry.drop_body();
         entry.queue.clear();
+        entry.queue_dirty = true;
         entry.role = Role::None;
         let message = FromM::Exited { name: entry.spec.name.clone(), reason };
         self.send(&message);
@@ -502,8 +511,6 @@ impl<'m> Supervisor<'m> {
                 if let Some((index, entry)) = self.find_mut(&name) {
                     info!("{} removed", entry.spec.name.as_str());
                     self.vacate(index);
-                    self.write_slot(2 * index, &RecordKind::Empty.to_bytes());
-                    self.write_slot(2 * index + 1, &RecordKind::Empty.to_bytes());
                     self.commit();
                 }
             }
@@ -582,7 +589,8 @@ impl<'m> Supervisor<'m> {
         live: bool,
     ) -> Result<(), heapless::String<DETAIL_BYTES_MAX>> {
         let spec = self.fetch(spec, SPEC_BYTES_MAX).map_err(detail)?;
-        let spec: ContainerSpec = coracle_wire::decode(&spec).ok_or_else(|| detail("the specification is malformed"))?;
+        let spec: ContainerSpec =
+            coracle_wire::decode(&spec).ok_or_else(|| detail("the specification is malformed"))?;
         let module = self.fetch(module, self.budget.module_bytes_max as usize).map_err(detail)?;
         self.admit(&spec, module.len()).map_err(detail)?;
         let state = if live { State::Created } else { State::Gone };
@@ -623,12 +631,17 @@ impl<'m> Supervisor<'m> {
         if others().count() >= CONTAINERS_MAX.min(usize::from(self.budget.containers_max)) {
             return Err("this core holds as many containers as its board allows (budget.containers_max)");
         }
-        let memory: u64 = others().filter(|e| e.state.is_live()).map(|e| u64::from(e.spec.limits.memory)).sum();
+        let here = |e: &&Entry| e.state.is_live() || matches!(e.role, Role::Target(_));
+        let memory: u64 = others().filter(here).map(|e| u64::from(e.spec.limits.memory)).sum();
         if memory + u64::from(spec.limits.memory) > u64::from(self.budget.linear_memory_bytes_max) {
             return Err("limits.memory is more than this core has left (budget.linear_memory_bytes_max)");
         }
-        let live = others().filter(|e| e.state.is_live());
-        let heap: u64 = live.map(|e| heap_need(e.module.len(), e.spec.limits.memory)).sum();
+        let heap: u64 = others()
+            .map(|e| match (&e.role, e.state.is_live()) {
+                (Role::Target(_), _) | (_, true) => heap_need(e.module.len(), e.spec.limits.memory),
+                _ => e.module.len() as u64,
+            })
+            .sum();
         let heap = heap + heap_need(module_bytes, spec.limits.memory) + HEAP_RESERVED_BYTES;
         if heap > u64::from(self.budget.heap_bytes) {
             return Err("module, memory and engine need more than this core's heap has left (budget.heap_bytes)");
@@ -680,6 +693,7 @@ impl<'m> Supervisor<'m> {
         for (_, block) in entry.blocks {
             self.bulk_out.free(&block);
         }
+        self.empty_slots(index);
     }
 
     // ---- migration -----------------------------------------------------------------------------------------------
@@ -798,7 +812,9 @@ impl<'m> Supervisor<'m> {
         let payloads: usize = entry.queue.iter().map(|e| e.payload.len() + 32).sum();
         let body = entry.body.as_mut()?;
         body.host_mut().cursor = entry.cursor;
-        let mut out = vec![0; body.usage().memory_bytes + payloads + SNAPSHOT_OVERHEAD_BYTES];
+        // Zero stretches are left out, so a larger memory may still fit; if not, the move is refused as too large.
+        let room = body.usage().memory_bytes + payloads + SNAPSHOT_OVERHEAD_BYTES;
+        let mut out = vec![0; room.min(SNAPSHOT_BYTES_MAX)];
         let body = entry.body.as_ref()?;
         let len = body.capture(entry.queued(), &mut out).ok()?;
         let block = self.bulk_out.put(&[out.get(..len)?]).ok()?;
@@ -850,7 +866,10 @@ impl<'m> Supervisor<'m> {
                 let Some(prepared) = entry.prepared.take() else { return };
                 // Events that M kept for A and that the snapshot does not have yet come after those it has.
                 let later = entry.queue.drain(..).filter(|e| e.seq > prepared.cursor);
-                let queue: VecDeque<OwnedEvent> = prepared.events.into_iter().chain(later).collect();
+                let mut queue: VecDeque<OwnedEvent> = prepared.events.into_iter().chain(later).collect();
+                let over = queue.len().saturating_sub(usize::from(QUEUE_LEN_MAX));
+                queue.truncate(usize::from(QUEUE_LEN_MAX));
+                entry.dropped = entry.dropped.saturating_add(u32::try_from(over).unwrap_or(u32::MAX));
                 entry.queue = queue;
                 entry.cursor = entry.cursor.max(prepared.cursor);
                 entry.initialised = prepared.body.host().initialised;
@@ -879,11 +898,8 @@ impl<'m> Supervisor<'m> {
         let state = Snapshot::decode(&bytes).map_err(|_| RefuseReason::BadState)?;
         let Some(Some(entry)) = self.entries.get_mut(index) else { return Err(RefuseReason::NotHere) };
         let body = Container::restore(&entry.module, &entry.spec, &state).map_err(|_| RefuseReason::BadState)?;
-        entry.prepared = Some(Prepared {
-            body: Box::new(body),
-            events: Entry::events_of(&state),
-            cursor: state.head().host.cursor,
-        });
+        entry.prepared =
+            Some(Prepared { body: Box::new(body), events: Entry::events_of(&state), cursor: state.head().host.cursor });
         if let Role::Target(target) = &mut entry.role {
             target.restored();
         }
@@ -897,7 +913,6 @@ impl<'m> Supervisor<'m> {
         if self.retained.is_none() {
             return;
         }
-        let mut any = false;
         for index in 0..self.entries.len() {
             let (state, queue) = match self.entries.get_mut(index) {
                 Some(Some(entry)) => {
@@ -907,35 +922,58 @@ impl<'m> Supervisor<'m> {
                 }
                 _ => continue,
             };
-            if state && let Some(record) = self.state_record(index) {
-                any |= self.write_slot(2 * index, &record);
+            let mut fits = true;
+            if state {
+                let record = self.state_record(index);
+                fits &= record.is_some_and(|record| self.write_slot(2 * index, &record));
             }
-            if queue && let Some(record) = self.queue_record(index) {
-                any |= self.write_slot(2 * index + 1, &record);
+            if queue {
+                let record = self.queue_record(index);
+                fits &= record.is_some_and(|record| self.write_slot(2 * index + 1, &record));
+            }
+            if !fits {
+                warn!("a checkpoint does not fit its slot: the container would not survive a reset of this core");
+                self.empty_slots(index);
+                if let Some(Some(entry)) = self.entries.get_mut(index) {
+                    (entry.state_dirty, entry.queue_dirty) = (true, true);
+                }
             }
         }
-        if any && let Some(writer) = &mut self.retained {
+        if core::mem::take(&mut self.uncommitted)
+            && let Some(writer) = &mut self.retained
+        {
             let _ = writer.commit();
         }
     }
 
     fn write_slot(&mut self, slot: usize, record: &[u8]) -> bool {
-        let Some(writer) = &mut self.retained else { return false };
-        let written = writer.write(slot, record).is_ok();
-        if !written {
-            warn!("a checkpoint of {} bytes does not fit its slot", record.len());
-        }
+        let written = self.retained.as_mut().is_some_and(|writer| writer.write(slot, record).is_ok());
+        self.uncommitted |= written;
         written
     }
 
+    /// Says that nothing is kept of a container: an older state or queue that stayed would be taken for the last.
+    fn empty_slots(&mut self, index: usize) {
+        for slot in [2 * index, 2 * index + 1] {
+            self.write_slot(slot, &RecordKind::Empty.to_bytes());
+        }
+    }
+
+    /// A zeroed buffer for a record, no larger than a slot.
+    fn record_buffer(&self, bytes: usize) -> Vec<u8> {
+        let slot = self.retained.as_ref().map_or(0, RetainedWriter::payload_max);
+        vec![0; (RECORD_HEAD_BYTES + bytes + SNAPSHOT_OVERHEAD_BYTES).min(slot)]
+    }
+
     fn state_record(&mut self, index: usize) -> Option<Vec<u8>> {
+        let memory = self.entries.get(index)?.as_ref()?.usage().memory_bytes;
+        let mut record = self.record_buffer(memory);
         let entry = self.entries.get_mut(index)?.as_mut()?;
-        let (kind, memory) = match (&entry.state, entry.body.as_ref()) {
-            (State::Running | State::Frozen, Some(body)) => (RecordKind::Live, body.usage().memory_bytes),
-            (State::Gone, _) => (RecordKind::Gone(entry.moved_out.unwrap_or(0)), 0),
+        let kind = match (&entry.state, entry.body.as_ref()) {
+            (State::Running | State::Frozen, Some(_)) => RecordKind::Live,
+            (State::Gone, _) => RecordKind::Gone(entry.moved_out.unwrap_or(0)),
             _ => return Some(RecordKind::Empty.to_bytes().to_vec()),
         };
-        let mut record = vec![0; RECORD_HEAD_BYTES + memory + SNAPSHOT_OVERHEAD_BYTES];
         let (head, rest) = record.split_at_mut_checked(RECORD_HEAD_BYTES)?;
         head.copy_from_slice(&kind.to_bytes());
         let cursor = entry.cursor;
@@ -955,7 +993,7 @@ impl<'m> Supervisor<'m> {
         // Sensor blocks are not kept: the sensor's stream is not repeated after a reset.
         let events = entry.queued().filter(|(head, _)| head.kind != EventKind::Sensor as u8);
         let payloads: usize = events.clone().map(|(_, p)| p.len() + 32).sum();
-        let mut record = vec![0; RECORD_HEAD_BYTES + payloads + SNAPSHOT_OVERHEAD_BYTES];
+        let mut record = self.record_buffer(payloads);
         let (head, rest) = record.split_at_mut_checked(RECORD_HEAD_BYTES)?;
         head.copy_from_slice(&RecordKind::Queue.to_bytes());
         let len = snapshot::encode(&empty_head(entry), events, &[], rest).ok()?;
@@ -980,6 +1018,7 @@ impl<'m> Supervisor<'m> {
                 memory: u32::try_from(usage.memory_bytes).unwrap_or(u32::MAX),
                 fuel: usage.fuel_total,
                 handled: idle.map_or(0, |b| b.host().handled),
+                queued: entry.cursor,
                 dropped: entry.dropped,
                 refused: usage.refused_calls,
                 digest: idle.map(|b| b.state_digest()),

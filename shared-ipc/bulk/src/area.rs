@@ -107,7 +107,8 @@ impl<'m> BulkWriter<'m> {
         if used == BLOCKS_MAX || need > self.area.len().saturating_sub(at) {
             return Err(BulkError::Full);
         }
-        let block = (u32::try_from(at).map_err(|_| BulkError::Full)?, u32::try_from(need).map_err(|_| BulkError::Full)?);
+        let block =
+            (u32::try_from(at).map_err(|_| BulkError::Full)?, u32::try_from(need).map_err(|_| BulkError::Full)?);
         if let Some(tail) = self.blocks.get_mut(place..=used) {
             tail.rotate_right(1);
             if let Some(first) = tail.first_mut() {
@@ -122,13 +123,15 @@ impl<'m> BulkWriter<'m> {
         let Some(i) = self.blocks.iter().position(|b| b.is_some_and(|(offset, _)| offset == block.offset)) else {
             return;
         };
-        if self.area.load_u32(block.offset as usize) == Ok(block.generation) {
-            if let Some(tail) = self.blocks.get_mut(i..) {
-                if let Some(first) = tail.first_mut() {
-                    *first = None;
-                }
-                tail.rotate_left(1);
+        // The generation is in memory that only this side writes, but the peer can spoil it: its block then stays taken
+        // until the session ends.
+        if self.area.load_u32(block.offset as usize) == Ok(block.generation)
+            && let Some(tail) = self.blocks.get_mut(i..)
+        {
+            if let Some(first) = tail.first_mut() {
+                *first = None;
             }
+            tail.rotate_left(1);
         }
     }
 

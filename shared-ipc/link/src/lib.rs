@@ -26,7 +26,7 @@ pub const FRAME_BYTES_MAX: usize = 496;
 pub const BODY_BYTES_MAX: usize = 464;
 /// The A side asks for a sign of life when it heard nothing for this long, in microseconds.
 pub const HEARTBEAT_US: u64 = 500_000;
-/// The A side gives the M side up when it heard nothing for this long, in microseconds.
+/// The A side gives the M side up when its question was not answered for this long, in microseconds.
 pub const SILENCE_US_MAX: u64 = 5_000_000;
 
 /// An inclusive range of protocol versions.
@@ -292,7 +292,8 @@ pub struct Initiator {
     nonce: u32,
     greeting: bool,
     heard_us: u64,
-    pinged_us: u64,
+    /// When the Ping was sent that nothing has answered.
+    pinged_us: Option<u64>,
     asleep: bool,
 }
 
@@ -306,7 +307,7 @@ impl Initiator {
             nonce: first_nonce,
             greeting: false,
             heard_us: 0,
-            pinged_us: 0,
+            pinged_us: None,
             asleep: false,
         }
     }
@@ -316,7 +317,7 @@ impl Initiator {
         self.core.session = None;
         self.nonce = self.nonce.wrapping_add(1);
         self.greeting = true;
-        (self.heard_us, self.pinged_us) = (now_us, now_us);
+        (self.heard_us, self.pinged_us) = (now_us, None);
         Frame::Hello { versions: self.versions, nonce: self.nonce }
     }
 
@@ -336,7 +337,7 @@ impl Initiator {
             Some(Frame::Pong { session }) if self.core.session.is_some_and(|s| s.id == session) => Event::Nothing,
             _ => return self.core.stray(),
         };
-        self.heard_us = now_us;
+        (self.heard_us, self.pinged_us) = (now_us, None);
         event
     }
 
@@ -349,14 +350,17 @@ impl Initiator {
     /// Time passed: a frame to send, or the news that the other side is gone. Silent while A sleeps.
     pub fn tick(&mut self, now_us: u64) -> (Event<'static>, Option<Frame<'static>>) {
         let Some(session) = self.core.session.filter(|_| !self.asleep) else { return (Event::Nothing, None) };
-        let silence = now_us.saturating_sub(self.heard_us);
-        if silence >= SILENCE_US_MAX {
-            self.core.session = None;
-            return (Event::Down(DownReason::Silence), None);
-        }
-        if silence >= HEARTBEAT_US && now_us.saturating_sub(self.pinged_us) >= HEARTBEAT_US {
-            self.pinged_us = now_us;
-            return (Event::Nothing, Some(Frame::Ping { session: session.id }));
+        match self.pinged_us {
+            // Counted from the question, not from the last word: A itself may have been busy in between.
+            Some(asked_us) if now_us.saturating_sub(asked_us) >= SILENCE_US_MAX => {
+                self.core.session = None;
+                return (Event::Down(DownReason::Silence), None);
+            }
+            None if now_us.saturating_sub(self.heard_us) >= HEARTBEAT_US => {
+                self.pinged_us = Some(now_us);
+                return (Event::Nothing, Some(Frame::Ping { session: session.id }));
+            }
+            _ => {}
         }
         (Event::Nothing, None)
     }
@@ -364,7 +368,7 @@ impl Initiator {
     /// A goes to sleep or wakes: no heartbeat in between, and the time asleep is not silence.
     pub fn set_asleep(&mut self, asleep: bool, now_us: u64) {
         self.asleep = asleep;
-        self.heard_us = now_us;
+        (self.heard_us, self.pinged_us) = (now_us, None);
     }
 
     /// Whether a session is open.
@@ -449,7 +453,11 @@ mod tests {
         assert_eq!(a.tick(100 * SILENCE_US_MAX), (Event::Nothing, None));
         a.set_asleep(false, 100 * SILENCE_US_MAX);
         assert!(a.is_up());
-        assert_eq!(a.tick(101 * SILENCE_US_MAX), (Event::Down(DownReason::Silence), None));
+        let (event, ping) = a.tick(101 * SILENCE_US_MAX);
+        assert_eq!(event, Event::Nothing, "A was busy and has asked nothing yet");
+        assert!(ping.is_some());
+        assert_eq!(a.tick(102 * SILENCE_US_MAX - 1), (Event::Nothing, None));
+        assert_eq!(a.tick(102 * SILENCE_US_MAX), (Event::Down(DownReason::Silence), None));
     }
 
     #[test]

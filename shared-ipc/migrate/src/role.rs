@@ -285,8 +285,12 @@ mod tests {
     #[test]
     fn the_source_acts_on_the_drawn_arrows_only() {
         let reason = RefuseReason::NoMemory;
-        let phases =
-            [SourcePhase::Holding { queued_min: 0, deadline_us: 0 }, SourcePhase::Offered, SourcePhase::Sent, SourcePhase::Committed];
+        let phases = [
+            SourcePhase::Holding { queued_min: 0, deadline_us: 0 },
+            SourcePhase::Offered,
+            SourcePhase::Sent,
+            SourcePhase::Committed,
+        ];
         let steps: [Step<()>; 8] = [
             Step::Offer { image: [0; 32], memory: 0 },
             Step::Accept,

@@ -187,6 +187,10 @@ pub fn encode<'e>(
         w.put(memory.get(run).unwrap_or_default())?;
     }
     let end = w.at;
+    if end - PREFIX_BYTES > SNAPSHOT_BYTES_MAX {
+        // `decode` would refuse it: better no snapshot than one that cannot be restored.
+        return Err(SnapshotError::TooLarge);
+    }
     let body_len = u32::try_from(end - PREFIX_BYTES).map_err(|_| SnapshotError::TooLarge)?;
     let mut prefix = Writer { out: w.out, at: 0 };
     prefix.put(&MAGIC)?;

@@ -93,10 +93,6 @@ impl NameService {
         name.copy_from_slice(&b[..NAME_BYTES]);
         name[NAME_BYTES - 1] = 0;
         let flags = u32::from_le_bytes([b[36], b[37], b[38], b[39]]);
-        Some(Self {
-            name,
-            address: u32::from_le_bytes([b[32], b[33], b[34], b[35]]),
-            destroyed: flags & 1 == 1,
-        })
+        Some(Self { name, address: u32::from_le_bytes([b[32], b[33], b[34], b[35]]), destroyed: flags & 1 == 1 })
     }
 }

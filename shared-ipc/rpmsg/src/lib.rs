@@ -19,9 +19,12 @@ mod vring;
 pub use device::Device;
 pub use driver::Driver;
 pub use header::{
-    ADDRESS_ANY, BUFFER_BYTES, HEADER_BYTES, Header, NAME_SERVICE_ADDRESS, NAME_SERVICE_BYTES, NameService, PAYLOAD_BYTES_MAX,
+    ADDRESS_ANY, BUFFER_BYTES, HEADER_BYTES, Header, NAME_SERVICE_ADDRESS, NAME_SERVICE_BYTES, NameService,
+    PAYLOAD_BYTES_MAX,
 };
-pub use resource_table::{ControlWords, STATUS_DRIVER_OK, TABLE_BYTES, TableError, VIRTIO_ID_RPMSG, read_table, write_table};
+pub use resource_table::{
+    ControlWords, STATUS_DRIVER_OK, TABLE_BYTES, TableError, VIRTIO_ID_RPMSG, read_table, write_table,
+};
 pub use vring::{VRING_ENTRIES_MAX, VringSize};
 
 /// Kick id of vring 0: "there is something in the device-to-driver ring", in either direction.

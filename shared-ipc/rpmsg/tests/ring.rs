@@ -169,8 +169,9 @@ fn kicks_are_left_out_only_when_the_other_side_says_so() {
 
 #[test]
 fn each_kind_of_hostile_driver_is_named() {
+    type Spoil = fn(Layout<'_>, usize);
     let avail = 16 * 4;
-    let cases: [(&str, fn(Layout<'_>, usize), Fault); 6] = [
+    let cases: [(&str, Spoil, Fault); 6] = [
         ("index jump", |l, avail| l.vring1.store_u16(avail + 2, 6).unwrap(), Fault::Index),
         ("id outside", |l, avail| l.vring1.store_u16(avail + 4, 4).unwrap(), Fault::Descriptor),
         ("address below", |l, _| l.vring1.store_u32(0, 0).unwrap(), Fault::Address),
@@ -310,7 +311,7 @@ proptest! {
         for (at, value) in writes {
             let all = memory.heap.region();
             // Mostly the rings' first bytes, where it hurts.
-            let at = if at < 2000 { (at % 300) & !1 } else { 4080 + ((at - 2000) % 300 & !1) };
+            let at = if at < 2000 { (at % 300) & !1 } else { 4096 + (((at - 2000) % 300) & !1) };
             all.store_u16(at, value as u16).unwrap();
             let _ = driver.send(1, 2, &[1; 20]);
             let _ = device.send(1, 2, &[1; 20]);

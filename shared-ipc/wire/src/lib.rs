@@ -39,6 +39,7 @@ pub enum Power {
 
 /// Messages from A to M.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one message at a time is on the stack, and there is no heap to box it")]
 pub enum ToM {
     /// After the inventory of a new session: A has read the retained slots, M may use them anew.
     Begin,
@@ -208,6 +209,8 @@ pub enum FromM {
         fuel: u64,
         /// Events handled since it was created.
         handled: u64,
+        /// Events queued for it since it was created, dropped ones included: the number of the last one.
+        queued: u64,
         /// Events dropped because its queue was full.
         dropped: u32,
         /// Calls refused for want of a grant.

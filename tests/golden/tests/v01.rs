@@ -421,6 +421,7 @@ fn from_m() -> Vec<(FromM, Vec<u8>)> {
             memory: 65_538,
             fuel: 1_000_000,
             handled: 300,
+            queued: 301,
             dropped: 1,
             refused: 2,
             digest: Some(IMAGE),
@@ -432,6 +433,7 @@ fn from_m() -> Vec<(FromM, Vec<u8>)> {
             &[0x82, 0x80, 0x04], // memory
             &[0xC0, 0x84, 0x3D], // fuel
             &[0xAC, 0x02],       // handled
+            &[0xAD, 0x02],       // queued
             &[1, 2],             // dropped, refused
             &[1],
             &IMAGE, // digest
@@ -693,6 +695,7 @@ fn largest_from_m() -> Vec<FromM> {
             memory: u32::MAX,
             fuel: u64::MAX,
             handled: u64::MAX,
+            queued: u64::MAX,
             dropped: u32::MAX,
             refused: u32::MAX,
             digest: Some([255; 32]),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use coracle_board_api::log_ring::Consumer;
 use coracle_board_api::sensor_wire::{Block, CREDIT, FRAME_BYTES_MAX, SAMPLES_MAX};
 use coracle_boards::Board;
-use coracle_shmem::MappedFile;
 use coracle_platform::{LogDecoder, LogLine};
+use coracle_shmem::MappedFile;
 use coracle_test_qemu::{PATIENCE, Qemu, firmware, qemu_or_skip, wait_for};
 
 // Bells of the bring-up program.

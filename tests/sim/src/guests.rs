@@ -23,7 +23,8 @@ pub fn plan(name: &str, text: &str, memory: u32, queue: u16, placement: Placemen
     let Prepared { bytes, digest, portable, .. } =
         prepare(&wat::parse_str(text).unwrap(), &AdmissionLimits { memory }).unwrap();
     let limits = Limits { memory, fuel_per_event: 2_000_000, queue };
-    let spec = ContainerSpec { name: name.try_into().unwrap(), image: digest, portable: portable.is_ok(), limits, grants };
+    let spec =
+        ContainerSpec { name: name.try_into().unwrap(), image: digest, portable: portable.is_ok(), limits, grants };
     Plan { spec, placement, module: Arc::new(bytes) }
 }
 

@@ -262,8 +262,10 @@ impl<'m> World<'m> {
                 }
             }
             4 => {
-                self.progress_us = self.now_us;
                 let block = self.sensor.give();
+                if !block.end {
+                    self.progress_us = self.now_us;
+                }
                 if let Some(m) = &mut self.m {
                     m.block(block);
                 }
@@ -451,9 +453,10 @@ impl<'m> World<'m> {
         let (on_m, on_a) = self.live();
         for name in &self.expected {
             let copies = on_m.iter().chain(&on_a).filter(|n| *n == name).count();
-            let exited = self.m.as_ref().is_some_and(|m| {
-                m.core.containers().any(|(n, s)| n == name && matches!(s, State::Exited(_)))
-            });
+            let exited = self
+                .m
+                .as_ref()
+                .is_some_and(|m| m.core.containers().any(|(n, s)| n == name && matches!(s, State::Exited(_))));
             if copies != 1 && !exited {
                 return Err(format!("{name} has {copies} live copies while nothing happens, at step {}", self.steps));
             }

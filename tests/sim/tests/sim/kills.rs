@@ -61,8 +61,16 @@ fn deaths_of_either_or_both_lose_samples_but_no_message() {
 fn whole(state: &TrackerState) -> Result<(), String> {
     let handled = usize::try_from(state.last + 1).unwrap();
     let once = state.handled.iter().take(handled).all(|n| *n == 1);
-    if state.gaps > 0 || state.repeats > 0 || !once || state.count != handled as u64 || state.host.handled != state.count {
-        return Err(format!("{} events up to {}, {} gaps, {} repeats", state.count, state.last, state.gaps, state.repeats));
+    if state.gaps > 0
+        || state.repeats > 0
+        || !once
+        || state.count != handled as u64
+        || state.host.handled != state.count
+    {
+        return Err(format!(
+            "{} events up to {}, {} gaps, {} repeats",
+            state.count, state.last, state.gaps, state.repeats
+        ));
     }
     Ok(())
 }

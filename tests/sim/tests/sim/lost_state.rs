@@ -26,8 +26,10 @@ fn rewrite(bytes: &[u8], change: impl FnOnce(&mut Parts)) -> Vec<u8> {
     out
 }
 
+type Change = fn(&mut Parts);
+
 /// A run with two moves in which the snapshots of one direction are changed on their way.
-fn run(direction: Direction, change: fn(&mut Parts)) -> Result<(), String> {
+fn run(direction: Direction, change: Change) -> Result<(), String> {
     let memory = World::memory();
     let mut world = World::new(&memory, 3, Scenario::bearing_watch(false));
     world.tamper = Some(Box::new(move |way, frame, region, layout| {
@@ -46,7 +48,7 @@ fn run(direction: Direction, change: fn(&mut Parts)) -> Result<(), String> {
 
 #[test]
 fn a_state_that_loses_any_part_on_its_way_is_noticed() {
-    let parts: [(&str, fn(&mut Parts)); 9] = [
+    let parts: [(&str, Change); 9] = [
         ("memory", |p| p.memory.fill(0)),
         ("one byte of memory", |p| p.memory[1024] = 0),
         ("the i64 global", |p| p.head.globals[0] = GlobalValue::I64(0)),

@@ -25,7 +25,7 @@ fn an_endless_loop_takes_no_more_than_its_turn_and_ends_out_of_fuel() {
     scenario.desired.plans.push(endless);
     let mut beside = World::new(&memory, 1, scenario);
     let beside = turns(&mut beside);
-    eprintln!("turns for 29 blocks: {alone} alone, {beside} beside an endless loop");
+    println!("turns for 29 blocks: {alone} alone, {beside} beside an endless loop");
     assert!(beside <= 2 * alone, "{beside} turns instead of {alone}");
 
     let memory = World::memory();

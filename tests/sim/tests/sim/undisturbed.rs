@@ -8,7 +8,8 @@ pub(crate) fn check(world: &World<'_>) -> Result<(), String> {
     let expect = |what: &str, ok: bool| if ok { Ok(()) } else { Err(format!("{what}: {:#?}", world.events)) };
     expect("one wake", world.count(|e| matches!(e, What::Wake { .. })) == 1)?;
     expect("its payload", world.count(|e| matches!(e, What::Wake { bytes: 1000, .. })) == 1)?;
-    let said = |e: &What| matches!(e, What::Message { topic, text, .. } if topic == "diagnosis" && text == "inner race");
+    let said =
+        |e: &What| matches!(e, What::Message { topic, text, .. } if topic == "diagnosis" && text == "inner race");
     expect("one diagnosis", world.count(said) == 1)?;
     for to in [Core::A, Core::M] {
         let moved = |e: &What| matches!(e, What::Moved { to: t, queued, .. } if *t == to && *queued >= 2);
