@@ -6,7 +6,7 @@ use coracle_api::{self as api, Event, Reply, Request, What};
 use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedReader, SLOTS_MAX};
 use coracle_engine::{EngineHandle, OwnedEffect, OwnedEvent, Step};
 use coracle_guest_abi::host::Name;
-use coracle_guest_abi::{EventKind, WAKE_BYTES_MAX};
+use coracle_guest_abi::{EventKind, GRANTS_MAX, WAKE_BYTES_MAX};
 use coracle_lifecycle::ExitReason;
 use coracle_link::{Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, SILENCE_US_MAX, VERSIONS};
 use coracle_migrate::role::{MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction};
@@ -572,6 +572,8 @@ impl<'m> Node<'m> {
 
     /// Tells M the rules that it evaluates alone.
     fn tell_rules(&mut self) {
+        let reasons = self.desired.wake.iter().map(|rule| rule.reason.clone()).take(GRANTS_MAX).collect();
+        self.send(&ToM::KeepWakeRules { reasons });
         for rule in self.desired.wake.clone() {
             self.send(&ToM::WakeRule { rule });
         }

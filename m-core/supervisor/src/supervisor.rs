@@ -515,6 +515,14 @@ impl<'m> Supervisor<'m> {
                 }
             }
             ToM::WakeRule { rule } => self.wake_rule(rule),
+            ToM::KeepWakeRules { reasons } => {
+                let mut policy = WakePolicy::new();
+                for rule in self.ledger.policy().as_slice().iter().filter(|r| reasons.contains(&r.reason)) {
+                    // Fits: it comes from a policy of the same capacity.
+                    let _ = policy.push(rule.clone());
+                }
+                self.ledger.replace_policy(policy);
+            }
             ToM::Ack { name, seq } => {
                 if let Some((_, entry)) = self.find_mut(&name) {
                     entry.acknowledge(seq);

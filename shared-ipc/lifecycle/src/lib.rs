@@ -88,7 +88,7 @@ impl State {
     }
 }
 
-/// Why a container ended. The codes of [`ExitReason::code`] are stable: they cross the wire and appear in logs.
+/// Why a container ended. It crosses the wire: variants are only appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ExitReason {
     /// `init` or `on_event` returned a negative value.
@@ -110,21 +110,6 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// The stable number of the reason.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            ExitReason::Returned(_) => 1,
-            ExitReason::Trap => 2,
-            ExitReason::OutOfFuel => 3,
-            ExitReason::OutOfMemory => 4,
-            ExitReason::StackExhausted => 5,
-            ExitReason::Killed => 6,
-            ExitReason::StartFailed => 7,
-            ExitReason::CoreLost => 8,
-        }
-    }
-
     /// A short lower-case phrase, without punctuation at its end.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -174,25 +159,6 @@ mod tests {
             for change in CHANGES {
                 let want = arrows.iter().find(|a| a.0 == state && a.1 == change).map(|a| a.2);
                 assert_eq!(state.next(change).ok(), want, "{state:?} + {change:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn exit_codes_are_unique() {
-        let all = [
-            ExitReason::Returned(-1),
-            ExitReason::Trap,
-            ExitReason::OutOfFuel,
-            ExitReason::OutOfMemory,
-            ExitReason::StackExhausted,
-            ExitReason::Killed,
-            ExitReason::StartFailed,
-            ExitReason::CoreLost,
-        ];
-        for (i, a) in all.iter().enumerate() {
-            for b in &all[i + 1..] {
-                assert_ne!(a.code(), b.code(), "{a:?} and {b:?}");
             }
         }
     }

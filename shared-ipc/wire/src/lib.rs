@@ -107,6 +107,11 @@ pub enum ToM {
     Lockstep(bool),
     /// Send [`FromM::ContainerStats`] of every container, then [`FromM::Stats`].
     Query,
+    /// Forget the wake rules of all other reasons: the manifest that had them was replaced.
+    KeepWakeRules {
+        /// The reasons whose rules, and whose past, stay.
+        reasons: Vec<Name, GRANTS_MAX>,
+    },
 }
 
 /// Messages from M to A.
