@@ -17,7 +17,10 @@ use wasmtime::{
     WasmParams, WasmResults,
 };
 
-use crate::{CaptureError, EngineHandle, LoadError, OwnedEffect, OwnedEvent, Step, Usage, host::Host};
+use crate::{
+    CaptureError, EngineHandle, LoadError, OwnedEffect, OwnedEvent, Step, Usage,
+    host::{Host, host},
+};
 
 /// A loaded container. Holding one proves that its module is the image its specification names, that every import it
 /// has is granted, and that its memory is within its limit.
@@ -209,7 +212,7 @@ impl Container {
                 return Err(LoadError::Memory { need, limit: spec.limits.memory });
             }
         }
-        let mut store = Store::new(&engine.engine, Host::new(spec.clone(), state));
+        let mut store = Store::new(&engine.engine, host(spec.clone(), state));
         store.limiter(|host| &mut host.limits);
         let imports = link(&mut store, &module)?;
         let cannot = |e: Error| LoadError::Instantiate { detail: format!("{e:#}") };

@@ -20,10 +20,8 @@ mod container;
 mod error;
 mod handle;
 mod host;
-mod types;
 
 pub use container::Container;
+pub use coracle_container::{EFFECT_BYTES_PER_EVENT_MAX, OwnedEffect, OwnedEvent, Step, TABLE_ELEMENTS_MAX, Usage};
 pub use error::{CaptureError, EngineError, LoadError};
 pub use handle::{EngineHandle, MODULES_CACHED_MAX, STACK_BYTES_MAX};
-pub use host::{EFFECT_BYTES_PER_EVENT_MAX, TABLE_ELEMENTS_MAX};
-pub use types::{OwnedEffect, OwnedEvent, Step, Usage};

@@ -18,7 +18,11 @@ use wasmi::{
     MemoryType, Module, Mutability, ResumableCall, ResumableCallOutOfFuel, Store, TrapCode, Val, ValType,
 };
 
-use crate::{CaptureError, LoadError, OwnedEffect, OwnedEvent, Step, Usage, error::detail, host::Host};
+use crate::{
+    CaptureError, LoadError, OwnedEffect, OwnedEvent, Step, Usage,
+    error::detail,
+    host::{Host, host},
+};
 
 /// The value stack that a container keeps while it is idle, in bytes.
 pub const STACK_BYTES_MIN: usize = 512;
@@ -231,7 +235,7 @@ impl Container {
                 return Err(LoadError::Memory { need, limit: spec.limits.memory });
             }
         }
-        let mut store = Store::new(&engine, Host::new(spec.clone(), state));
+        let mut store = Store::new(&engine, host(spec.clone(), state));
         store.limiter(|host| &mut host.limits);
         let imports = link(&mut store, &module)?;
         let instance =

@@ -24,9 +24,7 @@ extern crate alloc;
 mod container;
 mod error;
 mod host;
-mod types;
 
 pub use container::{COPIED_BYTES_PER_FUEL, Container, RECURSION_DEPTH_MAX, STACK_BYTES_MAX, STACK_BYTES_MIN};
+pub use coracle_container::{EFFECT_BYTES_PER_EVENT_MAX, OwnedEffect, OwnedEvent, Step, TABLE_ELEMENTS_MAX, Usage};
 pub use error::{CaptureError, DETAIL_BYTES_MAX, LoadError};
-pub use host::{EFFECT_BYTES_PER_EVENT_MAX, TABLE_ELEMENTS_MAX};
-pub use types::{OwnedEffect, OwnedEvent, Step, Usage};

@@ -39,7 +39,6 @@ pub enum Power {
 
 /// Messages from A to M.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "one message at a time is on the stack, and there is no heap to box it")]
 pub enum ToM {
     /// After the inventory of a new session: A has read the retained slots, M may use them anew.
     Begin,

@@ -1,5 +1,7 @@
 //! What goes into a container and what comes out.
 
+use alloc::{string::String, vec::Vec};
+
 use coracle_guest_abi::{BlockHeader, EventKind, host::Name};
 use coracle_lifecycle::ExitReason;
 
@@ -20,7 +22,8 @@ pub struct OwnedEvent {
 
 impl OwnedEvent {
     /// The third argument of `on_event`: samples of a sensor event, bytes of any other.
-    pub(crate) fn guest_len(&self) -> i32 {
+    #[must_use]
+    pub fn guest_len(&self) -> i32 {
         let len = match self.kind {
             EventKind::Sensor => self.payload.len().saturating_sub(BlockHeader::BYTES) / 2,
             EventKind::Message | EventKind::Wake => self.payload.len(),
@@ -60,7 +63,7 @@ pub enum OwnedEffect {
 pub enum Step {
     /// The event is handled; the container is idle.
     Done,
-    /// The slice is used up; call `run` again. This core never answers so; see [`crate::Container::run`].
+    /// The slice is used up; call `run` again.
     Pending,
     /// The container ended. It answers the same to every later call.
     Exited(ExitReason),
