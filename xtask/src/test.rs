@@ -11,6 +11,41 @@ use crate::{cargo, runs, setup};
 /// Environment variable with which the tests of the emulated board fail instead of skipping without an emulator.
 const REQUIRE_EMULATOR_VARIABLE: &str = "CI_REQUIRE_QEMU";
 
+/// The packages that run on a board: nothing in them may panic for a guest, a peer, a file or a user.
+const PRODUCT: [&str; 22] = [
+    "coracle-api",
+    "coracle-board-api",
+    "coracle-boards",
+    "coracle-bulk",
+    "coracle-container",
+    "coracle-daemon",
+    "coracle-engine",
+    "coracle-guest-abi",
+    "coracle-lifecycle",
+    "coracle-link",
+    "coracle-m-host",
+    "coracle-m-supervisor",
+    "coracle-manifest",
+    "coracle-migrate",
+    "coracle-model",
+    "coracle-platform",
+    "coracle-policy",
+    "coracle-prepare",
+    "coracle-rpmsg",
+    "coracle-sandbox",
+    "coracle-shmem",
+    "coracle-wire",
+];
+/// Clippy's lints against code that may panic. Unit tests are not linted here.
+const PANICS: [&str; 6] = [
+    "clippy::expect_used",
+    "clippy::indexing_slicing",
+    "clippy::panic",
+    "clippy::todo",
+    "clippy::unreachable",
+    "clippy::unwrap_used",
+];
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Run only the tests whose name contains this, and no other check.
@@ -55,7 +90,17 @@ impl Checks<'_> {
         if runs(cargo().args(["clippy", "--version"])) {
             let arguments =
                 ["clippy", "--quiet", "--workspace", "--all-targets", "--keep-going", "--", "--deny", "warnings"];
-            self.check("lints", cargo().args(arguments))
+            self.check("lints", cargo().args(arguments))?;
+            let mut product = cargo();
+            product.args(["clippy", "--quiet"]);
+            for package in PRODUCT {
+                product.args(["--package", package]);
+            }
+            product.arg("--");
+            for lint in PANICS {
+                product.args(["--deny", lint]);
+            }
+            self.check("lints against panics", &mut product)
         } else {
             eprintln!("SKIPPED lints: cargo clippy is not installed");
             self.check("cargo check", cargo().args(["check", "--quiet", "--workspace", "--all-targets"]))

@@ -60,7 +60,8 @@ pub struct DriverPort<'m> {
     frames: VecDeque<Vec<u8>>,
     /// M spoiled the ring that A sends on.
     faulty: bool,
-    kicks: [bool; 2],
+    kick_driver: bool,
+    kick_device: bool,
     complaint: Option<TableError>,
 }
 
@@ -91,7 +92,8 @@ impl<'m> DriverPort<'m> {
             state: State::Absent,
             frames: VecDeque::new(),
             faulty: false,
-            kicks: [false; 2],
+            kick_driver: false,
+            kick_device: false,
             complaint: None,
         })
     }
@@ -109,11 +111,10 @@ impl<'m> DriverPort<'m> {
 
     /// The id of a kick that has to be sent now, if any. Call until it is `None`.
     pub fn take_kick(&mut self) -> Option<u8> {
-        let [driver, device] = &mut self.kicks;
-        if std::mem::take(device) {
+        if std::mem::take(&mut self.kick_device) {
             return Some(KICK_TO_DEVICE);
         }
-        std::mem::take(driver).then_some(KICK_TO_DRIVER)
+        std::mem::take(&mut self.kick_driver).then_some(KICK_TO_DRIVER)
     }
 
     /// Takes a frame for sending. Without an open channel it is dropped: its session is over.
@@ -156,7 +157,7 @@ impl<'m> DriverPort<'m> {
                     self.words.set_status(0)?;
                     self.epoch = self.epoch.wrapping_add(1).max(1);
                     self.words.set_driver_epoch(self.epoch)?;
-                    self.kicks[usize::from(KICK_TO_DEVICE)] = true;
+                    self.kick_device = true;
                     self.state = State::Resetting;
                     return Ok(PortEvent::Idle);
                 }
@@ -166,7 +167,7 @@ impl<'m> DriverPort<'m> {
                     }
                     let driver = Driver::new(&self.layout).map_err(|_| OutOfRegion)?;
                     self.words.set_status(STATUS_DRIVER_OK)?;
-                    self.kicks[usize::from(KICK_TO_DEVICE)] = true;
+                    self.kick_device = true;
                     self.state = State::Up(Box::new(driver));
                 }
                 State::Up(_) | State::Open(..) => {
@@ -198,7 +199,7 @@ impl<'m> DriverPort<'m> {
                 Err(_) => return self.lost("M broke the ring protocol"),
             };
             // A buffer went back: M may wait for it.
-            self.kicks[usize::from(KICK_TO_DRIVER)] = true;
+            self.kick_driver = true;
             if message.dst == A_ENDPOINT {
                 return PortEvent::Frame(message.len);
             }
@@ -225,7 +226,7 @@ impl<'m> DriverPort<'m> {
         let State::Open(driver, peer) = &mut self.state else { return };
         while let Some(frame) = self.frames.pop_front() {
             match driver.send(A_ENDPOINT, *peer, &frame) {
-                Ok(kick) => self.kicks[usize::from(KICK_TO_DEVICE)] |= kick,
+                Ok(kick) => self.kick_device |= kick,
                 Err(SendError::NoBuffer) => {
                     self.frames.push_front(frame);
                     return;

@@ -64,18 +64,12 @@ impl From<OutOfRegion> for TableError {
 
 /// The fixed words of the table as (offset, value), without status, gfeatures and config words.
 fn fixed_words(vring_address: [u32; 2], size: VringSize) -> [(usize, u32); 20] {
-    let ring = |n: usize| {
-        let at = VRING_AT[n];
-        [
-            (at, vring_address[n]),
-            (at + 4, size.align()),
-            (at + 8, u32::from(size.entries())),
-            (at + 12, n as u32),
-            (at + 16, 0),
-        ]
+    let ring = |at: usize, address: u32, id: u32| {
+        [(at, address), (at + 4, size.align()), (at + 8, u32::from(size.entries())), (at + 12, id), (at + 16, 0)]
     };
-    let [a0, a1, a2, a3, a4] = ring(0);
-    let [b0, b1, b2, b3, b4] = ring(1);
+    let ([vring0_at, vring1_at], [address0, address1]) = (VRING_AT, vring_address);
+    let [a0, a1, a2, a3, a4] = ring(vring0_at, address0, 0);
+    let [b0, b1, b2, b3, b4] = ring(vring1_at, address1, 1);
     [
         (0, 1),
         (4, 1),
