@@ -46,7 +46,9 @@ impl RetainedRecord {
             .events()
             .filter_map(|(head, payload)| {
                 let kind = EventKind::from_u8(head.kind)?;
-                let (seq, source, time_us) = (head.seq, head.source, head.time_us);
+                // Of a wake, `source` is M's note of its rule; the guest gets 0.
+                let source = if kind == EventKind::Wake { 0 } else { head.source };
+                let (seq, time_us) = (head.seq, head.time_us);
                 Some(OwnedEvent { seq, kind, source, time_us, payload: payload.to_vec() })
             })
             .collect()

@@ -345,7 +345,9 @@ impl<'m> Supervisor<'m> {
             WakeDecision::OverBudget => return warn!("wake for {} is over its budget", reason.as_str()),
             WakeDecision::UnknownReason => return warn!("no wake rule for {}", reason.as_str()),
         }
-        let container = self.ledger.policy().rule(&reason).map(|r| r.container.clone()).unwrap_or_default();
+        let rules = self.ledger.policy().as_slice();
+        let Some((index, rule)) = (0u8..).zip(rules).find(|(_, rule)| rule.reason == reason) else { return };
+        let container = rule.container.clone();
         match self.find_mut(&container) {
             Some((_, entry)) if entry.wake_bytes() + payload.len() > WAKE_BYTES_WAITING_MAX => {
                 entry.dropped = entry.dropped.saturating_add(1);
@@ -353,8 +355,8 @@ impl<'m> Supervisor<'m> {
             }
             Some((_, entry)) if entry.is_on_a() => {
                 info!("{} for {} at {} us", reason.as_str(), container.as_str(), time_us);
-                // The index of the reason among the sender's grants is of no use to the receiver: source 0.
-                entry.push(EventKind::Wake, 0, time_us, payload);
+                // Until it is sent, `source` says which rule it was; the receiver gets 0.
+                entry.push(EventKind::Wake, index, time_us, payload);
             }
             _ => warn!("wake for {}: {} is not on A", reason.as_str(), container.as_str()),
         }
@@ -404,7 +406,8 @@ impl<'m> Supervisor<'m> {
         let (seq, source, time_us, name) = (event.seq, event.source, event.time_us, entry.spec.name.clone());
         let message = match event.kind {
             EventKind::Wake => {
-                let reason = reason_for(self.ledger.policy(), &name);
+                let rule = self.ledger.policy().as_slice().get(usize::from(source));
+                let reason = rule.map(|r| r.reason.clone()).unwrap_or_default();
                 let payload = self.bulk_out.put(&[&event.payload]).ok()?;
                 entry.blocks.push((seq, payload));
                 if self.power == Power::Asleep {
@@ -1083,11 +1086,6 @@ fn empty_head(entry: &Entry) -> Head {
         memory_len: 0,
         events: 0,
     }
-}
-
-/// The reason whose rule delivers to that container. One container serves one reason.
-fn reason_for(policy: &WakePolicy, container: &Name) -> Name {
-    policy.as_slice().iter().find(|r| r.container == *container).map(|r| r.reason.clone()).unwrap_or_default()
 }
 
 fn detail(text: &str) -> heapless::String<DETAIL_BYTES_MAX> {
