@@ -46,11 +46,40 @@ fn containers(workspace: &Workspace, cancel: &Cancel) -> Result<()> {
         Some(bytes) => println!("  peak   {bytes:>8} B  of the arena, in the scenario of {}", demo::MANIFEST),
         None => println!("  peak   unknown: the firmware logged no use of its heap"),
     }
-    println!("linear memory of its containers; their code and stacks are in the arena too, and not told apart:");
+    println!("containers: arena after the start (module, engine, memory, first stack), and linear memory of it");
+    let lines = outcome.events.iter().filter_map(|event| match &event.what {
+        What::Log { core: Core::M, text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    let arena = arena_by_container(lines);
     for (name, container) in &outcome.report.containers {
-        println!("  {name:<12} {:>8} B", container.memory_bytes);
+        let arena = arena.iter().find(|(who, _)| who == name).map_or("on A".into(), |(_, bytes)| format!("{bytes} B"));
+        println!("  {name:<12} {arena:>10} {:>8} B", container.memory_bytes);
     }
     Ok(())
+}
+
+/// By how much the use of the arena rose with the start of each container, from the firmware's log. Containers that
+/// started before the firmware was idle again share a name: `one + other`.
+fn arena_by_container<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, u64)> {
+    let (mut found, mut started, mut before) = (Vec::new(), Vec::new(), 0);
+    for line in lines {
+        if let Some(name) = line.strip_suffix(" runs") {
+            started.push(name);
+        } else if let Some(used) = used_bytes(line) {
+            if !started.is_empty() {
+                found.push((started.join(" + "), used.saturating_sub(before)));
+                started.clear();
+            }
+            before = used;
+        }
+    }
+    found
+}
+
+/// The bytes of the arena in use, if `line` of the firmware's log says so.
+fn used_bytes(line: &str) -> Option<u64> {
+    line.strip_prefix("heap: ")?.split_once(" bytes used")?.0.parse().ok()
 }
 
 /// The most bytes of the arena ever used, if `line` of the firmware's log says so: `heap: 1 bytes used, peak 2 of 3`.
@@ -101,6 +130,10 @@ mod tests {
         assert_eq!(peak_bytes("heap: 100 bytes used, peak 257 of 1048576"), Some(257));
         assert_eq!(peak_bytes("tracker runs"), None);
         assert_eq!(peak_bytes("heap: full"), None);
+        let log = ["heap: 5 bytes used, peak 5 of 9", "a runs", "heap: 7 bytes used, peak 7 of 9", "b runs", "c runs"];
+        let more = ["b: hello", "heap: 20 bytes used, peak 21 of 99", "heap: 6 bytes used, peak 21 of 99"];
+        let found = arena_by_container(log.into_iter().chain(more));
+        assert_eq!(found, [("a".to_owned(), 2), ("b + c".to_owned(), 13)]);
     }
 
     #[test]

@@ -15,17 +15,20 @@ mod firmware {
         let Ok(mut core) = Core::new(board.shared, &SHARED, BUDGET) else {
             panic!("the shared memory is smaller than its layout");
         };
-        let mut peak_bytes = 0;
+        let (mut peak_bytes, mut containers) = (0, 0);
         loop {
             match core.run_once(&mut board) {
-                Ok(Activity::Busy) => {}
-                Ok(Activity::Idle { deadline_us }) => {
-                    let heap = heap_use();
-                    if heap.peak_bytes > peak_bytes {
-                        peak_bytes = heap.peak_bytes;
+                Ok(activity) => {
+                    // With every container that comes or goes, so that `cargo xtask size` can tell what each takes.
+                    let (heap, known) = (heap_use(), core.containers().count());
+                    let idle = matches!(activity, Activity::Idle { .. });
+                    if known != containers || (idle && heap.peak_bytes > peak_bytes) {
+                        (peak_bytes, containers) = (heap.peak_bytes, known);
                         debug!("heap: {} bytes used, peak {} of {}", heap.used_bytes, peak_bytes, heap.size_bytes);
                     }
-                    board.sleep_until(deadline_us);
+                    if let Activity::Idle { deadline_us } = activity {
+                        board.sleep_until(deadline_us);
+                    }
                 }
                 // The layout was accepted above; if it is broken nevertheless, a reset is the only way out.
                 Err(error) => panic!("shared memory: {error}"),
