@@ -5,6 +5,9 @@
 #[cfg(target_arch = "wasm32")]
 mod imports {
     #![expect(unsafe_code, reason = "imports are foreign functions")]
+    // SAFETY of every block below: each signature is that of the entry with the same names in
+    // `coracle_guest_abi::IMPORTS`, with pointers and lengths as `i32`, which is what they are on wasm32. A host that has
+    // another signature does not link the module. `time_now` is `safe`: it takes nothing and touches no memory.
 
     #[link(wasm_import_module = "coracle:log@1")]
     unsafe extern "C" {

@@ -8,6 +8,8 @@ use crate::{Registers, Tracker};
 mod globals {
     #![expect(unsafe_code, reason = "Rust has no Wasm globals; these are linked in")]
 
+    // SAFETY: the build script writes the object with exactly these signatures; each function only reads or sets
+    // its own global, for any value.
     unsafe extern "C" {
         pub(super) safe fn tracker_count_get() -> u64;
         pub(super) safe fn tracker_count_set(value: u64);

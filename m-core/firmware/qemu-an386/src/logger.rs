@@ -111,6 +111,8 @@ unsafe impl defmt::Logger for Logger {
 fn build_id() -> u64 {
     /// Bytes of an ELF note before the id: three lengths and types of 4 bytes, and the name `GNU\0`.
     const NOTE_HEADER_BYTES: usize = 16;
+    // SAFETY: the linker script defines the symbol at the note, which is at least this long; the type is bytes, so any
+    // content is valid.
     unsafe extern "C" {
         #[link_name = "__build_id"]
         static BUILD_ID: [u8; NOTE_HEADER_BYTES + 8];
