@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::file::{BoardFile, ChipFile, FirmwareEntry, MemoryEntry, RegionEntries, SharedEntry, SpanEntry};
+use crate::file::{BoardFile, ChipFile, FirmwareEntry, MemoryEntry, PartEntry, RegionEntries, SharedEntry, SpanEntry};
 use crate::layout::{Budget, RPMSG_BUFFER_BYTES, SharedLayout, Span, TimerSpec, UartSpec, vring_bytes};
-use crate::log_ring;
+use crate::{log_ring, trace};
 
 /// Boards whose files are part of this crate.
-pub const BUILTIN_BOARDS: &[&str] = &["host", "qemu-an386"];
+pub const BUILTIN_BOARDS: &[&str] = &["host", "qemu-an386", "qemu-an500"];
 
 /// Alignment of every shared region in bytes: a cache line of the largest A core we know, so that cleaning one
 /// region's cache lines never touches a neighbour that the other core writes.
 const REGION_ALIGN_BYTES: u32 = 64;
+
+/// Alignment of a part of a memory in bytes: enough for any vector table, page or cache line.
+const PART_ALIGN_BYTES: u32 = 4096;
 
 /// Most descriptors in a vring: Linux gives each direction at most 256 buffers.
 const VRING_NUM_MAX: u16 = 256;
@@ -26,8 +29,8 @@ const RESOURCE_TABLE_BYTES_MIN: u32 = 1024;
 /// A checked board description.
 ///
 /// Holding one proves: every shared region is inside the shared memory, aligned, and apart from the others; the rings
-/// and buffers fit their regions; firmware memories exist on the chip and do not overlap the shared memory; heap and
-/// stack fit the data memory; the budgets fit the heap.
+/// and buffers fit their regions; code, data and shared memory exist on the chip and do not overlap; heap and stack fit
+/// the data memory; the budgets fit the heap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Board {
     /// Name, equal to the file name without `.toml`.
@@ -38,6 +41,8 @@ pub struct Board {
     pub chip: Chip,
     /// Where everything is in the memory that both cores see.
     pub shared: SharedLayout,
+    /// The chip's memory that the shared memory is, or is a part of: what a file holds, where a file stands for it.
+    pub shared_backing: Memory,
     /// What the M core may spend.
     pub budget: Budget,
     /// What a firmware build needs; `None` where the M core is a Linux process.
@@ -131,6 +136,7 @@ impl Board {
         let text = match name {
             "host" => include_str!("../host.toml"),
             "qemu-an386" => include_str!("../qemu-an386.toml"),
+            "qemu-an500" => include_str!("../qemu-an500.toml"),
             _ => return Err(BoardError::UnknownBoard { name: name.to_owned() }),
         };
         Self::parse(&format!("boards/{name}.toml"), text)
@@ -174,7 +180,8 @@ impl Board {
             return Err(check(chip_file, "name", format!("is `{}`; it must equal the file name", chip.name)));
         }
         check_memories(chip_file, &chip.memory)?;
-        let shared = shared_layout(file, &board.shared, &chip.memory)?;
+        let memories = with_parts(file, &board.part, &chip.memory)?;
+        let (shared, shared_backing) = shared_layout(file, &board.shared, &memories)?;
         let budget = Budget {
             heap_bytes: board.budget.heap_bytes,
             stack_bytes: board.budget.stack_bytes,
@@ -183,12 +190,13 @@ impl Board {
             module_bytes_max: board.budget.module_bytes_max,
         };
         check_budget(file, &budget)?;
-        let firmware = firmware(file, &board, chip_file, &chip, &budget)?;
+        let firmware = firmware(file, &board, chip_file, &chip, &memories, &budget)?;
         Ok(Self {
             name: board.name,
             summary: board.summary,
             chip: Chip { name: chip.name, target: chip.target },
             shared,
+            shared_backing,
             budget,
             firmware,
         })
@@ -198,6 +206,7 @@ impl Board {
 fn builtin_chip(board_file: &str, name: &str) -> Result<(String, String), BoardError> {
     let text = match name {
         "mps2-an386" => include_str!("../chips/mps2-an386.toml"),
+        "mps2-an500" => include_str!("../chips/mps2-an500.toml"),
         "linux-process" => include_str!("../chips/linux-process.toml"),
         _ => {
             return Err(check(
@@ -252,12 +261,63 @@ fn check_memories(file: &str, memories: &BTreeMap<String, MemoryEntry>) -> Resul
     }
 }
 
+/// Something that a board can put things into: a memory of the chip, or a part of one.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Where it is.
+    memory: Memory,
+    /// The whole memory.
+    backing: Memory,
+}
+
+impl Place {
+    fn range<'a>(&self, key: &'a str) -> Range<'a> {
+        let start = u64::from(self.memory.address);
+        Range { key, start, end: start + u64::from(self.memory.bytes) }
+    }
+}
+
+/// The chip's memories and the board's parts of them, by name.
+fn with_parts(
+    file: &str,
+    parts: &BTreeMap<String, PartEntry>,
+    memories: &BTreeMap<String, MemoryEntry>,
+) -> Result<BTreeMap<String, Place>, BoardError> {
+    let mut places: BTreeMap<String, Place> = BTreeMap::new();
+    for (name, entry) in memories {
+        let memory = Memory { address: entry.address, bytes: entry.bytes };
+        places.insert(name.clone(), Place { memory, backing: memory });
+    }
+    for (name, part) in parts {
+        let key = format!("part.{name}");
+        let whole = lookup(file, &format!("{key}.memory"), &part.memory, memories)?;
+        let inside = part.offset.checked_add(part.bytes).is_some_and(|end| end <= whole.bytes);
+        if !inside || part.bytes == 0 || !part.offset.is_multiple_of(PART_ALIGN_BYTES) {
+            let problem = format!(
+                "must be at least one byte long, inside the {:#x} bytes of `{}`, and at a multiple of \
+                 {PART_ALIGN_BYTES:#x}",
+                whole.bytes, part.memory
+            );
+            return Err(check(file, &key, problem));
+        }
+        let place = Place {
+            // Fits: the part is inside the memory, whose end `check_memories` checked.
+            memory: Memory { address: whole.address + part.offset, bytes: part.bytes },
+            backing: Memory { address: whole.address, bytes: whole.bytes },
+        };
+        if places.insert(name.clone(), place).is_some() {
+            return Err(check(file, &key, "is also the name of a memory of the chip; choose another".to_owned()));
+        }
+    }
+    Ok(places)
+}
+
 fn shared_layout(
     file: &str,
     shared: &SharedEntry,
-    memories: &BTreeMap<String, MemoryEntry>,
-) -> Result<SharedLayout, BoardError> {
-    let memory = lookup(file, "shared.memory", &shared.memory, memories)?;
+    places: &BTreeMap<String, Place>,
+) -> Result<(SharedLayout, Memory), BoardError> {
+    let Place { memory, backing } = *lookup(file, "shared.memory", &shared.memory, places)?;
     if !shared.vring_num.is_power_of_two() || shared.vring_num > VRING_NUM_MAX {
         let problem = format!("is {}; it must be a power of two, at most {VRING_NUM_MAX}", shared.vring_num);
         return Err(check(file, "shared.vring_num", problem));
@@ -267,7 +327,7 @@ fn shared_layout(
         let problem = format!("is {align}; it must be a power of two from 4 to {VRING_ALIGN_BYTES_MAX}");
         return Err(check(file, "shared.vring_align", problem));
     }
-    let RegionEntries { resource_table, vring0, vring1, buffers, log, bulk_to_m, bulk_to_a, retained } =
+    let RegionEntries { resource_table, vring0, vring1, buffers, trace, log, bulk_to_m, bulk_to_a, retained } =
         &shared.regions;
     let span = |entry: &SpanEntry| Span { offset: entry.offset, bytes: entry.bytes };
     let layout = SharedLayout {
@@ -279,13 +339,14 @@ fn shared_layout(
         vring0: span(vring0),
         vring1: span(vring1),
         buffers: span(buffers),
+        trace: trace.as_ref().map(span),
         log: span(log),
         bulk_to_m: span(bulk_to_m),
         bulk_to_a: span(bulk_to_a),
         retained: span(retained),
     };
     check_regions(file, &layout)?;
-    Ok(layout)
+    Ok((layout, backing))
 }
 
 fn check_regions(file: &str, layout: &SharedLayout) -> Result<(), BoardError> {
@@ -297,6 +358,7 @@ fn check_regions(file: &str, layout: &SharedLayout) -> Result<(), BoardError> {
             "resource_table" => (REGION_ALIGN_BYTES, RESOURCE_TABLE_BYTES_MIN),
             "vring0" | "vring1" => (ring_align, ring),
             "buffers" => (REGION_ALIGN_BYTES, 2 * u32::from(layout.vring_num) * RPMSG_BUFFER_BYTES),
+            "trace" => (REGION_ALIGN_BYTES, trace::BYTES_MIN),
             "log" => (REGION_ALIGN_BYTES, log_ring::BYTES_MIN),
             _ => (REGION_ALIGN_BYTES, REGION_ALIGN_BYTES),
         };
@@ -348,6 +410,7 @@ fn firmware(
     board: &BoardFile,
     chip_file: &str,
     chip: &ChipFile,
+    places: &BTreeMap<String, Place>,
     budget: &Budget,
 ) -> Result<Option<Firmware>, BoardError> {
     let (entry, target) = match (&board.firmware, &chip.target) {
@@ -365,16 +428,15 @@ fn firmware(
         return Err(check(chip_file, "clock_hz", problem));
     };
     let FirmwareEntry { code, data, console, doorbell, sensor, clock, alarm } = entry;
-    for (key, name) in [("firmware.code", code), ("firmware.data", data)] {
-        if *name == board.shared.memory {
-            return Err(check(file, key, format!("`{name}` is the shared memory; the A core would overwrite it")));
-        }
+    let place = |key: &str, name: &str| lookup(file, key, name, places).copied();
+    let shared = place("shared.memory", &board.shared.memory)?;
+    let (code, data) = (place("firmware.code", code)?, place("firmware.data", data)?);
+    let ranges = [shared.range("shared.memory"), code.range("firmware.code"), data.range("firmware.data")];
+    if let Some((a, b)) = overlap(&ranges) {
+        let problem = format!("overlaps `{}`; give it a memory, or a part of one, of its own", a.key);
+        return Err(check(file, b.key, problem));
     }
-    if code == data {
-        return Err(check(file, "firmware.data", format!("`{data}` holds the code; give it a memory of its own")));
-    }
-    let code = lookup(file, "firmware.code", code, &chip.memory)?;
-    let data = lookup(file, "firmware.data", data, &chip.memory)?;
+    let (code, data) = (code.memory, data.memory);
     let needed = u64::from(budget.heap_bytes) + u64::from(budget.stack_bytes);
     if needed > u64::from(data.bytes) {
         let problem =
@@ -396,8 +458,8 @@ fn firmware(
     Ok(Some(Firmware {
         target: target.clone(),
         clock_hz,
-        code: Memory { address: code.address, bytes: code.bytes },
-        data: Memory { address: data.address, bytes: data.bytes },
+        code,
+        data,
         console: uart("firmware.console", console)?,
         doorbell: uart("firmware.doorbell", doorbell)?,
         sensor: uart("firmware.sensor", sensor)?,
@@ -409,7 +471,7 @@ fn firmware(
 fn lookup<'a, T>(file: &str, key: &str, name: &str, table: &'a BTreeMap<String, T>) -> Result<&'a T, BoardError> {
     table.get(name).ok_or_else(|| {
         let known: Vec<&str> = table.keys().map(String::as_str).collect();
-        check(file, key, format!("the chip has no `{name}`; it has: {}", known.join(", ")))
+        check(file, key, format!("there is no `{name}`; there are: {}", known.join(", ")))
     })
 }
 
@@ -428,15 +490,17 @@ mod tests {
     use super::*;
 
     const QEMU: &str = include_str!("../qemu-an386.toml");
+    /// A board that divides a memory.
+    const DIVIDED: &str = include_str!("../qemu-an500.toml");
 
-    /// Parses the QEMU board after replacing `from`, which must be there, by `to`.
-    fn edited(from: &str, to: &str) -> Result<Board, BoardError> {
-        assert!(QEMU.contains(from), "the board file no longer contains {from:?}");
-        Board::parse("b.toml", &QEMU.replace(from, to))
+    /// Parses `board` after replacing `from`, which must be there, by `to`.
+    fn edited(board: &str, from: &str, to: &str) -> Result<Board, BoardError> {
+        assert!(board.contains(from), "the board file no longer contains {from:?}");
+        Board::parse("b.toml", &board.replace(from, to))
     }
 
-    fn problem(from: &str, to: &str) -> String {
-        edited(from, to).expect_err("must be refused").to_string()
+    fn problem(board: &str, from: &str, to: &str) -> String {
+        edited(board, from, to).expect_err("must be refused").to_string()
     }
 
     #[test]
@@ -454,6 +518,19 @@ mod tests {
         assert_eq!(host.shared, qemu.shared);
         assert_eq!(host.budget, qemu.budget);
         assert!(host.firmware.is_none() && qemu.firmware.is_some());
+        assert_eq!(Board::builtin("qemu-an500").expect("valid").budget, host.budget);
+    }
+
+    #[test]
+    fn the_layout_that_linux_is_told_in_its_device_tree_is_that_of_the_board_file() {
+        let board = Board::builtin("qemu-an500").expect("valid");
+        let at = |span: Span| (board.shared.address + span.offset, span.bytes);
+        assert_eq!(at(board.shared.vring0), (0x6080_0000, 0x1000));
+        assert_eq!(at(board.shared.vring1), (0x6080_1000, 0x1000));
+        assert_eq!(at(board.shared.buffers), (0x6080_2000, 0x4000));
+        assert_eq!(board.shared.trace.map(at), Some((0x6080_8000, 0x1000)));
+        assert_eq!(board.shared_backing, Memory { address: 0x6000_0000, bytes: 0x100_0000 });
+        assert!(board.shared.address + board.shared.bytes <= 0x60f0_0000, "the mailbox model's registers");
     }
 
     #[test]
@@ -466,7 +543,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_with_their_line() {
-        let error = edited("vring_num = 64", "vring_num = 64\nvring_nun = 64").expect_err("must be refused");
+        let error = edited(QEMU, "vring_num = 64", "vring_num = 64\nvring_nun = 64").expect_err("must be refused");
         let BoardError::Parse { file, source } = error else { panic!("wrong variant") };
         assert_eq!(file, "b.toml");
         let text = source.to_string();
@@ -492,8 +569,8 @@ mod tests {
             ),
             ("chip = \"mps2-an386\"", "chip = \"z80\"", "chip", "z80"),
             ("memory = \"psram\"", "memory = \"sram\"", "shared.memory", "ssram1"),
-            ("data = \"ssram23\"", "data = \"psram\"", "firmware.data", "shared memory"),
-            ("data = \"ssram23\"", "data = \"ssram1\"", "firmware.data", "code"),
+            ("data = \"ssram23\"", "data = \"psram\"", "firmware.data", "overlaps `shared.memory`"),
+            ("data = \"ssram23\"", "data = \"ssram1\"", "firmware.data", "overlaps `firmware.code`"),
             ("doorbell = \"uart1\"", "doorbell = \"uart0\"", "firmware.doorbell", "already"),
             ("alarm = \"timer1\"", "alarm = \"timer0\"", "firmware.alarm", "already"),
             ("heap_bytes = 0x10_0000", "heap_bytes = 0x40_0000", "budget.heap_bytes", "data memory"),
@@ -502,7 +579,28 @@ mod tests {
             ("chip = \"mps2-an386\"", "chip = \"linux-process\"", "shared.memory", "file"),
         ];
         for (from, to, key, words) in cases {
-            let text = problem(from, to);
+            let text = problem(QEMU, from, to);
+            assert!(text.starts_with(&format!("b.toml: `{key}`: ")) && text.contains(words), "{to}: {text}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_memory_are_inside_it_and_apart() {
+        let cases = [
+            ("bytes = 0x40_0000 # data", "bytes = 0x40_1000 #", "firmware.data", "overlaps `shared.memory`"),
+            ("bytes = 0x40_0000 # code", "bytes = 0x40_1000 #", "firmware.data", "overlaps `firmware.code`"),
+            ("code = \"code\"", "code = \"psram\"", "firmware.code", "overlaps `shared.memory`"),
+            ("bytes = 0x70_0000", "bytes = 0x80_1000", "part.shared", "inside"),
+            ("offset = 0x80_0000", "offset = 0xffff_f000", "part.shared", "inside"),
+            ("offset = 0x80_0000", "offset = 0x80_0800", "part.shared", "multiple"),
+            ("bytes = 0x70_0000", "bytes = 0", "part.shared", "at least one byte"),
+            ("[part.code]", "[part.ssram1]", "part.ssram1", "memory of the chip"),
+            ("memory = \"psram\"\noffset = 0x00_0000", "memory = \"x\"\noffset = 0", "part.code.memory", "psram"),
+            ("trace = { offset = 0x00_8000", "trace = { offset = 0x00_2000", "shared.regions.trace", "overlaps"),
+            ("0x00_8000, bytes = 0x1000", "0x00_8000, bytes = 0", "shared.regions.trace", "at least"),
+        ];
+        for (from, to, key, words) in cases {
+            let text = problem(DIVIDED, from, to);
             assert!(text.starts_with(&format!("b.toml: `{key}`: ")) && text.contains(words), "{to}: {text}");
         }
     }

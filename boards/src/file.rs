@@ -49,6 +49,8 @@ pub(crate) struct BoardFile {
     pub(crate) chip: String,
     pub(crate) summary: String,
     pub(crate) budget: BudgetEntry,
+    #[serde(default)]
+    pub(crate) part: BTreeMap<String, PartEntry>,
     pub(crate) shared: SharedEntry,
     pub(crate) firmware: Option<FirmwareEntry>,
 }
@@ -61,6 +63,14 @@ pub(crate) struct BudgetEntry {
     pub(crate) containers_max: u8,
     pub(crate) linear_memory_bytes_max: u32,
     pub(crate) module_bytes_max: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartEntry {
+    pub(crate) memory: String,
+    pub(crate) offset: u32,
+    pub(crate) bytes: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,6 +89,7 @@ pub(crate) struct RegionEntries {
     pub(crate) vring0: SpanEntry,
     pub(crate) vring1: SpanEntry,
     pub(crate) buffers: SpanEntry,
+    pub(crate) trace: Option<SpanEntry>,
     pub(crate) log: SpanEntry,
     pub(crate) bulk_to_m: SpanEntry,
     pub(crate) bulk_to_a: SpanEntry,

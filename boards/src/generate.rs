@@ -5,7 +5,7 @@
 use core::fmt::Write as _;
 
 use crate::board::{Board, Firmware};
-use crate::layout::{TimerSpec, UartSpec};
+use crate::layout::{Span, TimerSpec, UartSpec};
 
 /// The `memory.x` that `cortex-m-rt` includes in its linker script.
 ///
@@ -52,8 +52,12 @@ pub fn constants_rs(board: &Board, firmware: &Firmware) -> String {
     line(format_args!("    bytes: {:#x},", shared.bytes));
     line(format_args!("    vring_num: {},", shared.vring_num));
     line(format_args!("    vring_align: {},", shared.vring_align));
-    for (key, span) in shared.regions() {
-        line(format_args!("    {key}: Span {{ offset: {:#x}, bytes: {:#x} }},", span.offset, span.bytes));
+    for (key, Span { offset, bytes }) in shared.regions() {
+        let span = format!("Span {{ offset: {offset:#x}, bytes: {bytes:#x} }}");
+        line(format_args!("    {key}: {},", if key == "trace" { format!("Some({span})") } else { span }));
+    }
+    if shared.trace.is_none() {
+        line(format_args!("    trace: None,"));
     }
     line(format_args!("}};"));
     let budget = &board.budget;

@@ -19,7 +19,7 @@ pub struct Span {
 pub struct SharedLayout {
     /// The M core's address of the first shared byte. A process that maps the memory elsewhere translates.
     pub address: u32,
-    /// Length of the shared memory in bytes; also the length of the file behind it, where there is one.
+    /// Length of the shared memory in bytes.
     pub bytes: u32,
     /// Descriptors in each vring, a power of two.
     pub vring_num: u16,
@@ -33,6 +33,8 @@ pub struct SharedLayout {
     pub vring1: Span,
     /// The message buffers: first half for `vring0`, second half for `vring1`.
     pub buffers: Span,
+    /// Text of the M core for Linux's `remoteproc` trace file, in the format of [`crate::trace`]; not on every board.
+    pub trace: Option<Span>,
     /// Log frames of the M core, in the format of [`crate::log_ring`].
     pub log: Span,
     /// Payloads above one message that A writes and M reads.
@@ -44,19 +46,21 @@ pub struct SharedLayout {
 }
 
 impl SharedLayout {
-    /// Every region with its key in the board file.
-    #[must_use]
-    pub const fn regions(&self) -> [(&'static str, Span); 8] {
+    /// Every region that the board has, with its key in the board file.
+    pub fn regions(&self) -> impl Iterator<Item = (&'static str, Span)> {
         [
-            ("resource_table", self.resource_table),
-            ("vring0", self.vring0),
-            ("vring1", self.vring1),
-            ("buffers", self.buffers),
-            ("log", self.log),
-            ("bulk_to_m", self.bulk_to_m),
-            ("bulk_to_a", self.bulk_to_a),
-            ("retained", self.retained),
+            ("resource_table", Some(self.resource_table)),
+            ("vring0", Some(self.vring0)),
+            ("vring1", Some(self.vring1)),
+            ("buffers", Some(self.buffers)),
+            ("trace", self.trace),
+            ("log", Some(self.log)),
+            ("bulk_to_m", Some(self.bulk_to_m)),
+            ("bulk_to_a", Some(self.bulk_to_a)),
+            ("retained", Some(self.retained)),
         ]
+        .into_iter()
+        .filter_map(|(key, span)| Some((key, span?)))
     }
 }
 

@@ -16,9 +16,11 @@ fn compare(file: &str, made: &str) {
 }
 
 #[test]
-fn qemu_an386_generates_the_golden_linker_script_and_constants() {
-    let board = Board::builtin("qemu-an386").expect("valid");
-    let firmware = board.firmware.as_ref().expect("the board runs firmware");
-    compare("qemu-an386.memory.x", &generate::memory_x(&board, firmware));
-    compare("qemu-an386.constants.rs", &generate::constants_rs(&board, firmware));
+fn boards_with_firmware_generate_their_golden_linker_scripts_and_constants() {
+    for name in ["qemu-an386", "qemu-an500"] {
+        let board = Board::builtin(name).expect("valid");
+        let firmware = board.firmware.as_ref().expect("the board runs firmware");
+        compare(&format!("{name}.memory.x"), &generate::memory_x(&board, firmware));
+        compare(&format!("{name}.constants.rs"), &generate::constants_rs(&board, firmware));
+    }
 }

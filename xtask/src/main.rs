@@ -3,8 +3,13 @@
 //! Arguments and processes only: what a machine is made of and how a scenario runs is in `coracle-test-scenario`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
+mod fuzz;
+mod loom;
+mod miri;
 mod report;
+mod rpmsg_lite;
 mod setup;
 mod size;
 mod test;
@@ -25,9 +30,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Check for the Rust targets and the emulator, and install what is missing.
+    /// Check for the Rust targets, the emulator and what the kernel test needs, and install what is missing.
     ///
-    /// Rust targets come through rustup, the emulator through apt-get if this is Debian and root. Otherwise the commands
+    /// Rust targets come through rustup, programs through apt-get if this is Debian and root, the kernel test's armhf kernel
+    /// through an apt of its own into the cache (CORACLE_CACHE, else ~/.cache/coracle). Otherwise the commands
     /// to run are printed. Quick if nothing is missing. `demo` and `test` do the same by themselves.
     Setup,
     /// Build the example containers to WebAssembly and print the folder with the modules.
@@ -38,6 +44,24 @@ enum Task {
     Demo(demo::Options),
     /// Run every check: formatting, lints, documentation examples, tests.
     Test(test::Options),
+    /// Run the tests of the shared-memory crates in miri, which finds undefined behaviour and data races.
+    ///
+    /// Needs a nightly toolchain, and says SKIPPED without one; adds miri to it. What is built goes to target/miri.
+    Miri(miri::Options),
+    /// Measure what messages between the cores cost, and print it as tables.
+    ///
+    /// Takes some minutes. The times mean something only on a machine that does nothing else.
+    Bench(bench::Options),
+    /// Run the models of the rings in loom, which tries every order in which two cores see each other's stores.
+    ///
+    /// Every barrier is left out once, to see that a model notices. What is built goes to target/loom.
+    Loom(loom::Options),
+    /// Fuzz what reads bytes of the other core: rings, messages, resource table, link, snapshots.
+    ///
+    /// Needs a nightly toolchain and a C++ compiler, and says SKIPPED without them. What is built goes to target/fuzz.
+    Fuzz(fuzz::Options),
+    /// Build librpmsg_lite.a, this stack under the C interface of NXP's RPMsg-Lite, and print its folder.
+    RpmsgLite(rpmsg_lite::Options),
     /// Print how large the firmware is, and how much memory its containers take.
     ///
     /// Runs the example's scenario on the emulated board to measure; without the emulator, only what the ELF says.
@@ -54,6 +78,11 @@ fn main() -> ExitCode {
         Task::Guests => guests().map(|()| ExitCode::SUCCESS),
         Task::Demo(options) => demo::run(&options, &cancel),
         Task::Test(options) => test::run(&options, &cancel),
+        Task::Miri(options) => miri::run(&options, &cancel),
+        Task::Loom(options) => loom::run(&options, &cancel),
+        Task::Fuzz(options) => fuzz::run(&options, &cancel),
+        Task::Bench(options) => bench::run(&options),
+        Task::RpmsgLite(options) => rpmsg_lite::run(&options),
         Task::Size => size::run(&cancel).map(|()| ExitCode::SUCCESS),
         Task::Bless => bless().map(|()| ExitCode::SUCCESS),
     });

@@ -6,13 +6,13 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result};
 use coracle_test_scenario::{Cancel, FIRMWARE_VARIABLE, MODULES_VARIABLE, PROGRAMS_VARIABLE, Workspace};
 
-use crate::{cargo, runs, setup};
+use crate::{cargo, fuzz, loom, miri, rpmsg_lite, runs, setup};
 
 /// Environment variable with which the tests of the emulated board fail instead of skipping without an emulator.
 const REQUIRE_EMULATOR_VARIABLE: &str = "CI_REQUIRE_QEMU";
 
 /// The packages that run on a board: nothing in them may panic for a guest, a peer, a file or a user.
-const PRODUCT: [&str; 22] = [
+const PRODUCT: [&str; 24] = [
     "coracle-api",
     "coracle-board-api",
     "coracle-boards",
@@ -32,6 +32,8 @@ const PRODUCT: [&str; 22] = [
     "coracle-policy",
     "coracle-prepare",
     "coracle-rpmsg",
+    "coracle-rpmsg-lite",
+    "coracle-rpmsg-lite-abi",
     "coracle-sandbox",
     "coracle-shmem",
     "coracle-wire",
@@ -62,12 +64,20 @@ pub(crate) fn run(options: &Options, cancel: &Cancel) -> Result<ExitCode> {
         Err(error) => eprintln!("The tests of the emulated board will be skipped: {error}"),
         Ok(()) => {}
     }
+    match setup::kernel_test() {
+        Err(error) if require_emulator => return Err(error),
+        Err(error) => eprintln!("The kernel test will be skipped: {error:#}"),
+        Ok(()) => {}
+    }
     let workspace = Workspace::find()?;
     let mut checks = Checks { workspace, cancel, failed: Vec::new(), counts: Counts::default() };
     if options.filter.is_none() {
         checks.lints()?;
     }
     checks.tests(options.filter.as_deref(), require_emulator)?;
+    if options.filter.is_none() {
+        checks.shared_memory()?;
+    }
     Ok(checks.conclude())
 }
 
@@ -134,6 +144,28 @@ impl Checks<'_> {
             tests.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
         }
         self.check("tests", tests.args(filter))
+    }
+
+    /// The checks of shared memory that need a build of their own, at small bounds: the tasks of the same names do more.
+    fn shared_memory(&mut self) -> Result<()> {
+        for (what, mut command) in rpmsg_lite::tests(&self.workspace)? {
+            self.check(what, &mut command)?;
+        }
+        self.check("loom", &mut loom::command(&self.workspace, &loom::Options::default()))?;
+        match miri::ready() {
+            Ok(()) => {
+                for mut command in miri::commands(&self.workspace, &miri::Options::default()) {
+                    self.check("miri", &mut command)?;
+                }
+            }
+            Err(reason) => eprintln!("SKIPPED miri: {reason}"),
+        }
+        self.cancel.check()?;
+        announce("fuzzing");
+        if fuzz::run(&fuzz::Options::default(), self.cancel)? != ExitCode::SUCCESS {
+            self.failed.push("fuzzing");
+        }
+        Ok(())
     }
 
     /// Runs a command of Cargo in the workspace, and copies what it prints while it counts tests.

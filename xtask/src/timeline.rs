@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     fn shown(time_us: Option<u64>, what: What) -> Option<String> {
-        let line = line(&Happening::Event(Event { number: 0, time_us, what }))?;
+        let line = line(&Happening::Event(Event { number: 0, time_us, clock: None, what }))?;
         Some(columns(&line.time, line.core, &line.what))
     }
 

@@ -83,9 +83,21 @@ pub struct Event {
     /// Time of the sensor's clock in microseconds, where the event has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_us: Option<u64>,
+    /// When it happened, where that is known. By this, events and log lines of both cores come in one order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockTime>,
     /// What.
     #[serde(flatten)]
     pub what: What,
+}
+
+/// A time of A's clock: since the daemon started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockTime {
+    /// In microseconds; negative before the daemon started.
+    pub us: i64,
+    /// By how much it may be wrong either way, in microseconds: 0 for what A saw itself.
+    pub bound_us: u64,
 }
 
 /// What happened.
@@ -319,9 +331,13 @@ mod tests {
     #[test]
     fn events_are_flat_objects() {
         let what = What::Woken { reason: "fault".into(), latency_us: 9 };
-        let event = Event { number: 1, time_us: None, what };
+        let clock = Some(ClockTime { us: -3, bound_us: 2 });
+        let event = Event { number: 1, time_us: None, clock, what };
         let text = serde_json::to_string(&event).unwrap();
-        assert_eq!(text, r#"{"number":1,"event":"woken","reason":"fault","latency_us":9}"#);
+        assert_eq!(
+            text,
+            r#"{"number":1,"clock":{"us":-3,"bound_us":2},"event":"woken","reason":"fault","latency_us":9}"#
+        );
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
     }
 }

@@ -5,6 +5,7 @@
 //! served by threads that only carry lines between their socket and the owner.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod plan;
 mod server;
 mod supervise;
@@ -27,11 +28,16 @@ struct Arguments {
     /// The firmware's ELF file, to read its log.
     #[arg(long)]
     firmware: Option<PathBuf>,
+    /// Who drives the channel to the M core: `shm`, this daemon, through the run directory's shared memory and doorbell;
+    /// `rpmsg`, the kernel, through /dev/rpmsg*. In both cases the run directory's `shared.mem` holds the containers'
+    /// bulk memory and the M core's log. Nothing provides that file yet on a board whose kernel drives the M core.
+    #[arg(long, value_enum, default_value = "shm")]
+    transport: supervise::TransportKind,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match supervise::run(&arguments.run_dir, &arguments.board, arguments.firmware.as_deref()) {
+    match supervise::run(&arguments.run_dir, &arguments.board, arguments.firmware.as_deref(), arguments.transport) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("coracled: {error:#}");

@@ -49,7 +49,7 @@ impl Client {
     pub(crate) fn event(&mut self, event: &Event) -> bool {
         if self.missed > 0 {
             let what = What::Missed { count: self.missed };
-            if !self.put(&Event { number: event.number, time_us: None, what }) {
+            if !self.put(&Event { number: event.number, time_us: None, clock: event.clock, what }) {
                 return false;
             }
         }

@@ -2,26 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use coracle_api::{Core, Reply, Request, What};
 use coracle_boards::{BUILTIN_BOARDS, Board, Span};
 use coracle_engine::EngineHandle;
+use coracle_link::Credit;
 use coracle_model::{Desired, Memories, Node, Output, Record, RequestId};
-use coracle_platform::{Bell, DriverPort, FileStore, LogDecoder, LogReader, PortEvent, Waiter};
+use coracle_platform::{
+    CharPort, DriverPort, FileStore, LogDecoder, LogReader, PortEvent, RpmsgPaths, SharedMemoryPort, Transport, Waiter,
+};
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
 use coracle_shmem::MappedFile;
 
+use crate::clock::Clock;
 use crate::plan;
 use crate::server::{self, Client, FromClient};
 
-/// How long to wait before the doorbell is tried again, in microseconds.
-const RECONNECT_US: u64 = 20_000;
-/// How often the handshake of the rings is looked at while it is under way, in microseconds.
-const HANDSHAKE_US: u64 = 10_000;
+/// How often applies that wait for M are looked at, in microseconds.
+const APPLIES_US: u64 = 10_000;
 /// Frames that are taken from M before clients are looked at.
 const FRAMES_A_TURN_MAX: usize = 256;
 /// Longest that an apply waits for the M core.
@@ -29,13 +31,11 @@ const APPLY_MAX: Duration = Duration::from_secs(30);
 
 struct Owner<'m> {
     node: Node<'m>,
-    port: DriverPort<'m>,
-    bell: Option<Bell>,
-    bell_path: PathBuf,
+    port: Box<dyn Transport + 'm>,
     store: FileStore,
     board: Board,
     log: LogReader<'m>,
-    start: Instant,
+    clock: Clock,
     /// Where replies go.
     waiting: BTreeMap<RequestId, Client>,
     applies: BTreeMap<RequestId, Instant>,
@@ -46,11 +46,20 @@ struct Owner<'m> {
     shutdown: bool,
 }
 
+/// Who drives the rings of the channel to M.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TransportKind {
+    /// This process, through shared memory and a doorbell.
+    Shm,
+    /// The kernel: RPMsg devices.
+    Rpmsg,
+}
+
 /// Runs until SIGTERM, SIGINT or a client's shutdown.
 ///
 /// # Errors
 /// What keeps the daemon from starting, or from storing what it must.
-pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>) -> Result<()> {
+pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>, transport: TransportKind) -> Result<()> {
     // Before any thread: they inherit the blocked signals.
     let mut waiter = Waiter::new().context("cannot set up signals")?;
     let board = if BUILTIN_BOARDS.contains(&board) { Board::builtin(board)? } else { Board::load(Path::new(board))? };
@@ -62,6 +71,14 @@ pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>) -> Resul
         None => None,
     };
     let memory = run_dir.join("shared.mem");
+    // Mapping would make the file, and the M core would never see what is put there.
+    if transport == TransportKind::Rpmsg && !memory.exists() {
+        bail!(
+            "{} is not there: with --transport rpmsg it must lead to memory that the M core sees, laid out as the board \
+             file says; nothing provides it yet on a board whose kernel drives the M core",
+            memory.display()
+        );
+    }
     let mapped = MappedFile::open(&memory, board.shared.bytes as usize)
         .with_context(|| format!("cannot map {}: give --run-dir the directory of a running board", memory.display()))?;
     let shared = mapped.region();
@@ -75,10 +92,16 @@ pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>) -> Resul
         bulk_to_a: sub(board.shared.bulk_to_a)?,
         retained: sub(board.shared.retained)?,
     };
-    let port = DriverPort::new(shared, &board.shared)?;
+    let port: Box<dyn Transport + '_> = match transport {
+        TransportKind::Shm => {
+            Box::new(SharedMemoryPort::new(DriverPort::new(shared, &board.shared)?, run_dir.join("doorbell.sock")))
+        }
+        TransportKind::Rpmsg => Box::new(CharPort::new(RpmsgPaths::default()).context("cannot read /dev/urandom")?),
+    };
     let store = FileStore::open(&run_dir.join("state"))?;
     let (desired, records, damaged) = read_state(&store)?;
-    let mut node = Node::new(EngineHandle::new()?, memories, port.first_epoch(), desired, records);
+    let room = Credit::for_buffers(board.shared.vring_num);
+    let mut node = Node::new(EngineHandle::new()?, memories, port.first_nonce(), desired, records, room);
     for text in damaged {
         node.event(None, What::Log { core: Core::A, level: "error".into(), uptime_us: None, text });
     }
@@ -86,12 +109,10 @@ pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>) -> Resul
     let mut owner = Owner {
         node,
         port,
-        bell: None,
-        bell_path: run_dir.join("doorbell.sock"),
         store,
         log: LogReader::new(sub(board.shared.log)?, decoder),
         board,
-        start: Instant::now(),
+        clock: Clock::start()?,
         waiting: BTreeMap::new(),
         applies: BTreeMap::new(),
         subscribers: Vec::new(),
@@ -135,22 +156,15 @@ fn read_state(store: &FileStore) -> Result<(Option<Desired>, Vec<Record>, Vec<St
 
 impl Owner<'_> {
     fn now_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.clock.now_us()
     }
 
     /// Waits for something, then does a bounded amount of work.
     fn turn(&mut self, waiter: &mut Waiter, requests: &Receiver<FromClient>) -> Result<()> {
-        let blocked = self.bell.as_ref().is_some_and(Bell::is_blocked);
-        let ready = waiter.wait(self.bell.as_ref().map(std::os::fd::AsFd::as_fd), blocked, self.wait_us())?;
+        let ready = waiter.wait(self.port.readiness(), self.wait_us())?;
         if ready.end {
             self.shutdown = true;
             return Ok(());
-        }
-        self.connect();
-        if let Some(bell) = &mut self.bell
-            && (bell.take().is_err() || bell.flush().is_err())
-        {
-            self.bell_lost();
         }
         while let Ok(FromClient::Request(request, client)) = requests.try_recv() {
             self.request(request, client);
@@ -168,40 +182,18 @@ impl Owner<'_> {
         if self.node.has_work() || self.backlog {
             return Some(0);
         }
-        if self.bell.is_none() {
-            return Some(RECONNECT_US);
-        }
-        if self.port.is_waiting() || !self.applies.is_empty() {
-            return Some(HANDSHAKE_US);
-        }
-        self.node.wait_us()
-    }
-
-    fn connect(&mut self) {
-        if self.bell.is_none() {
-            // Not there yet, or its launcher is starting it again: tried until it is.
-            self.bell = Bell::connect(&self.bell_path).ok();
-        }
-    }
-
-    fn bell_lost(&mut self) {
-        (self.bell, self.backlog) = (None, false);
-        self.port.restart();
-        self.node.channel_down("the M core's board ended");
+        let applies = (!self.applies.is_empty()).then_some(APPLIES_US);
+        [self.port.wait_us(), applies, self.node.wait_us()].into_iter().flatten().min()
     }
 
     /// Takes what M sent and does the work that comes of it.
     fn work(&mut self) -> Result<()> {
-        // A dead board's table still lies in memory; without its bell there is nobody to shake hands with.
-        if self.bell.is_none() {
-            self.node.step(self.now_us());
-            return self.carry_out();
-        }
         // Bounded: neither an M that floods nor a guest that never runs out of events keeps clients and signals waiting.
         for _ in 0..FRAMES_A_TURN_MAX {
-            let now = self.now_us();
             let mut payload = [0; PAYLOAD_BYTES_MAX];
-            let event = self.port.poll(&mut payload)?;
+            let event = self.port.poll(&mut payload);
+            // Not before: A must not claim to have had an answer before M gave it.
+            let now = self.now_us();
             self.backlog = event != PortEvent::Idle;
             match event {
                 PortEvent::Idle => {}
@@ -210,8 +202,7 @@ impl Owner<'_> {
                 PortEvent::Frame(len) => self.node.frame(payload.get(..len).unwrap_or_default(), now),
             }
             if let Some(complaint) = self.port.take_complaint() {
-                let text = complaint.to_string();
-                let what = What::Log { core: Core::A, level: "error".into(), uptime_us: None, text };
+                let what = What::Log { core: Core::A, level: "error".into(), uptime_us: None, text: complaint };
                 self.node.event(None, what);
             }
             self.node.step(now);
@@ -243,12 +234,7 @@ impl Owner<'_> {
                 }
             }
         }
-        while let Some(id) = self.port.take_kick() {
-            let dead = self.bell.as_mut().is_some_and(|bell| bell.ring(id).is_err());
-            if dead {
-                self.bell_lost();
-            }
-        }
+        self.port.flush();
         Ok(())
     }
 

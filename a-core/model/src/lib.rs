@@ -12,6 +12,7 @@
 
 mod entry;
 mod node;
+mod outbox;
 mod plan;
 mod reconcile;
 mod record;

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use coracle_api::{self as api, Event, Reply, Request, What};
+use coracle_api::{self as api, ClockTime, Event, Reply, Request, What};
 use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedReader, SLOTS_MAX};
 use coracle_engine::{EngineHandle, OwnedEffect, OwnedEvent, Step};
 use coracle_guest_abi::host::Name;
 use coracle_guest_abi::{EventKind, GRANTS_MAX, WAKE_BYTES_MAX};
 use coracle_lifecycle::ExitReason;
-use coracle_link::{Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, SILENCE_US_MAX, VERSIONS};
+use coracle_link::{
+    BODY_BYTES_MAX, Credit, DownReason, Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, SILENCE_US_MAX, VERSIONS,
+};
 use coracle_migrate::role::{MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction};
 use coracle_migrate::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot};
 use coracle_policy::Core;
@@ -16,6 +18,7 @@ use coracle_shmem::Region;
 use coracle_wire::{FromM, Power, ToM};
 
 use crate::entry::{Body, Entry, Move, Place};
+use crate::outbox::Outbox;
 use crate::plan::{Desired, Placement};
 use crate::reconcile::MCopy;
 use crate::record::{NO_MOVE, Phase, Record};
@@ -37,6 +40,11 @@ const POLL_US: u64 = 10_000;
 const REPORTED_MAX: usize = 4096;
 /// Containers that M may claim to hold in one inventory; more than any M core has room for.
 const INVENTORY_MAX: usize = 64;
+/// Messages that may wait for M's credit: more than a manifest's containers and their events ever cause. An M that lets
+/// more wait takes none.
+const WAITING_MAX: usize = 4096;
+/// How much earlier than the line before it a line of M's log is, in microseconds, when M has begun a new life.
+const NEW_LIFE_US: u64 = 1_000_000;
 
 /// How a container is said to have started that was there all along.
 const ATTACHED: &str = "attached";
@@ -130,6 +138,13 @@ pub struct Node<'m> {
     /// The time of the last input, in microseconds.
     now_us: u64,
     out: VecDeque<Output>,
+    outbox: Outbox,
+    /// When M sent the message that is being taken, on A's clock.
+    told: Option<ClockTime>,
+    /// M's clock at the last line of its log, in microseconds.
+    m_log_us: u64,
+    /// M's log is of a life with which there is no session yet.
+    m_reborn: bool,
     events: u64,
     kept: VecDeque<Event>,
     /// When a Hello went out that is not answered yet, in microseconds.
@@ -142,7 +157,7 @@ pub struct Node<'m> {
 
 impl<'m> Node<'m> {
     /// A supervisor that knows what an earlier life stored. `epoch` must differ between lives (the driver epoch of the
-    /// rings does).
+    /// rings does); `room` is what the ring from M holds.
     #[must_use]
     pub fn new(
         engine: EngineHandle,
@@ -150,10 +165,11 @@ impl<'m> Node<'m> {
         epoch: u32,
         desired: Option<Desired>,
         records: Vec<Record>,
+        room: Credit,
     ) -> Self {
         let mut node = Self {
             engine,
-            link: Initiator::new(epoch << 8, VERSIONS),
+            link: Initiator::new(epoch, VERSIONS, room),
             session: Session::Down,
             version: 0,
             sessions: 0,
@@ -182,6 +198,10 @@ impl<'m> Node<'m> {
             time_us: 0,
             now_us: 0,
             out: VecDeque::new(),
+            outbox: Outbox::default(),
+            told: None,
+            m_log_us: 0,
+            m_reborn: false,
             events: 0,
             kept: VecDeque::new(),
             greeted_us: None,
@@ -243,7 +263,7 @@ impl<'m> Node<'m> {
     /// the doorbell alone.
     #[must_use]
     pub fn wait_us(&self) -> Option<u64> {
-        if self.asleep && self.session == Session::Ready && self.reports.is_empty() {
+        if self.asleep && self.session == Session::Ready && self.link.is_asleep() {
             return None;
         }
         let holding = self.entries.values().any(|e| matches!(e.open, Some((_, _, Move::Out { .. }))));
@@ -259,6 +279,8 @@ impl<'m> Node<'m> {
 
     /// The rings are up and M announced the channel: open a session.
     pub fn channel_up(&mut self, now_us: u64) {
+        self.now_us = now_us;
+        self.outbox.clear();
         let hello = self.link.open(now_us);
         self.greeted_us = Some(now_us);
         self.send_frame(&hello);
@@ -271,13 +293,14 @@ impl<'m> Node<'m> {
         self.session_down(reason);
     }
 
-    /// A frame of the link.
+    /// A frame of the link. `now_us` is the clock, read after the frame was received.
     pub fn frame(&mut self, bytes: &[u8], now_us: u64) {
         self.now_us = now_us;
         match self.link.receive(bytes, now_us) {
-            LinkEvent::Nothing => {}
+            LinkEvent::Nothing | LinkEvent::Dropped(_) => {}
             LinkEvent::Up { version, .. } => {
                 self.greeted_us = None;
+                self.m_reborn = false;
                 self.sessions += 1;
                 self.session = Session::Inventory;
                 self.inventory.clear();
@@ -286,7 +309,7 @@ impl<'m> Node<'m> {
                 self.version = version;
             }
             LinkEvent::Down(reason) => {
-                self.session_down(&format!("{reason:?}").to_lowercase());
+                self.session_down(reason.as_str());
                 self.channel_up(now_us);
             }
             LinkEvent::Refused { ours, theirs } => {
@@ -297,15 +320,21 @@ impl<'m> Node<'m> {
                 self.fail_apply(&text);
                 self.event(None, What::LinkDown { reason: text });
             }
-            LinkEvent::Message(body) => match coracle_wire::decode::<FromM>(body) {
-                Some(message) => self.message(message, now_us),
-                None => self.event(None, What::LinkDown { reason: "M sent a malformed message; dropped".into() }),
-            },
+            LinkEvent::Message { body, sent_us, .. } => {
+                self.told = self.on_a_clock(sent_us);
+                match coracle_wire::decode::<FromM>(body) {
+                    Some(message) => self.message(message, now_us),
+                    None => self.event(None, What::LinkDown { reason: "M sent a malformed message; dropped".into() }),
+                }
+                self.told = None;
+            }
         }
+        self.link.grant();
     }
 
     /// A request of a client. It is answered by an [`Output::Reply`], at once or later.
     pub fn request(&mut self, id: RequestId, request: Request, now_us: u64) {
+        self.now_us = now_us;
         match request {
             Request::Report => {
                 if self.session == Session::Ready {
@@ -334,6 +363,7 @@ impl<'m> Node<'m> {
 
     /// Makes `desired` the state to reach. Answered when every container runs, or one was refused.
     pub fn apply(&mut self, id: RequestId, desired: Desired, now_us: u64) {
+        self.now_us = now_us;
         self.fail_apply("another manifest was applied before this one was done");
         self.wake_up("a manifest is applied", now_us);
         self.out.push_back(Output::StoreDesired(desired.to_bytes()));
@@ -380,10 +410,15 @@ impl<'m> Node<'m> {
         if let Some(frame) = frame {
             self.send_frame(&frame);
         }
+        let event = if self.outbox.len() > WAITING_MAX { self.link.backlog() } else { event };
         let unanswered = self.greeted_us.is_some_and(|at| now_us.saturating_sub(at) >= SILENCE_US_MAX);
-        if matches!(event, LinkEvent::Down(_)) || unanswered {
+        let lost = match event {
+            LinkEvent::Down(reason) => Some(reason),
+            _ => unanswered.then_some(DownReason::Silence),
+        };
+        if let Some(reason) = lost {
             // It may be dead, slow, or have lost the rings: a Hello on new rings is right for all three.
-            self.channel_down("M is silent");
+            self.channel_down(reason.as_str());
             self.restart = true;
         }
         if let Some(name) = self.next_runnable() {
@@ -392,6 +427,14 @@ impl<'m> Node<'m> {
         }
         self.poll_moves(now_us);
         self.maybe_sleep(now_us);
+        if self.asleep && self.session == Session::Ready && self.reports.is_empty() && self.link.is_quiet() {
+            // A report is done.
+            self.link.set_asleep(true, now_us);
+        }
+        self.flush();
+        if let Some(frame) = self.link.credit_frame() {
+            self.send_frame(&frame);
+        }
     }
 
     // ---- running -------------------------------------------------------------------------------------------------
@@ -523,6 +566,7 @@ impl<'m> Node<'m> {
     // ---- session -------------------------------------------------------------------------------------------------
 
     fn session_down(&mut self, reason: &str) {
+        self.outbox.clear();
         if self.session == Session::Down {
             return;
         }
@@ -742,7 +786,6 @@ impl<'m> Node<'m> {
                     let report = self.report();
                     self.reply(id, Reply::Report(report));
                 }
-                self.link.set_asleep(self.asleep, now_us);
             }
         }
     }
@@ -1281,6 +1324,9 @@ impl<'m> Node<'m> {
             || self.entries.is_empty()
             || !self.reports.is_empty()
             || self.apply.is_some()
+            || self.outbox.len() > 0
+            // M is silent while A sleeps, so what it owes comes before.
+            || !self.link.is_quiet()
             || self.entries.values().any(|e| {
                 // What came from M goes back before A sleeps; its events keep coming until then.
                 let guest_of_m = matches!(e.place, Place::OnA(_))
@@ -1299,11 +1345,22 @@ impl<'m> Node<'m> {
 
     // ---- out -----------------------------------------------------------------------------------------------------
 
+    /// Sends a message, now or when M has room. Without a session it is dropped: the next one begins with an inventory.
     fn send(&mut self, message: &ToM) {
-        let (mut body, mut frame) = ([0; FRAME_BYTES_MAX], [0; FRAME_BYTES_MAX]);
-        let Some(body) = coracle_wire::encode(message, &mut body) else { return };
-        if let Some(frame) = self.link.send(body, &mut frame) {
-            self.out.push_back(Output::Send(frame.to_vec()));
+        let mut body = [0; BODY_BYTES_MAX];
+        if let Some(body) = coracle_wire::encode(message, &mut body).filter(|_| self.link.is_up()) {
+            self.outbox.push(message.channel(), body);
+            self.flush();
+        }
+    }
+
+    /// Sends what waits for credit, as far as there is some.
+    fn flush(&mut self) {
+        let mut out = [0; FRAME_BYTES_MAX];
+        while let Some((channel, body)) = self.outbox.take_next(&self.link) {
+            if let Ok(frame) = self.link.send(channel, &body, self.now_us, &mut out) {
+                self.out.push_back(Output::Send(frame.to_vec()));
+            }
         }
     }
 
@@ -1318,10 +1375,32 @@ impl<'m> Node<'m> {
         self.out.push_back(Output::Reply(id, reply));
     }
 
+    /// A time of M's clock on A's, where the two were compared.
+    fn on_a_clock(&self, m_us: u64) -> Option<ClockTime> {
+        let (us, bound_us) = self.link.clock()?.to_a_us(m_us);
+        Some(ClockTime { us, bound_us })
+    }
+
+    /// When something happened, on A's clock.
+    fn clock_of(&mut self, what: &What) -> Option<ClockTime> {
+        match what {
+            What::Log { core: api::Core::M, uptime_us, .. } => {
+                let m_us = (*uptime_us)?;
+                // The log of a core that was reset is read before the link knows of it: what is known is of another clock.
+                self.m_reborn |= m_us.saturating_add(NEW_LIFE_US) < self.m_log_us;
+                self.m_log_us = m_us;
+                if self.m_reborn { None } else { self.on_a_clock(m_us) }
+            }
+            What::Wake { .. } | What::Woken { .. } | What::Exited { core: api::Core::M, .. } => self.told,
+            _ => Some(ClockTime { us: i64::try_from(self.now_us).unwrap_or(i64::MAX), bound_us: 0 }),
+        }
+    }
+
     /// Tells the clients, now and later.
     pub fn event(&mut self, time_us: Option<u64>, what: What) {
         self.events += 1;
-        let event = Event { number: self.events, time_us, what };
+        let clock = self.clock_of(&what);
+        let event = Event { number: self.events, time_us, clock, what };
         if self.kept.len() == EVENTS_KEPT_MAX {
             self.kept.pop_front();
         }

@@ -24,7 +24,7 @@ impl Node<'_> {
                 sessions: self.sessions,
                 sent: u64::from(stats.sent),
                 received: u64::from(stats.received),
-                dropped: u64::from(stats.dropped),
+                dropped: u64::from(stats.dropped()),
                 bulk_sent_bytes: self.bulk_sent_bytes,
                 bulk_received_bytes: self.bulk_received_bytes,
             },

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use coracle_boards::{SharedLayout, Span};
 use coracle_link::CHANNEL;
 use coracle_rpmsg::{
-    ControlWords, Driver, KICK_TO_DEVICE, KICK_TO_DRIVER, Layout, NAME_SERVICE_ADDRESS, NameService, PAYLOAD_BYTES_MAX,
-    STATUS_DRIVER_OK, SendError, TableError, VringSize, read_table,
+    ControlWords, Driver, Endpoint, Fault, Instance, KICK_TO_DEVICE, Layout, PAYLOAD_BYTES_MAX, Received, Rpmsg,
+    RpmsgError, STATUS_DRIVER_OK, TableError, VringSize, read_table,
 };
 use coracle_shmem::{OutOfRegion, Region};
 use coracle_wire::A_ENDPOINT;
@@ -24,7 +24,19 @@ const FRAMES_MAX: usize = 4096;
 /// The board description does not fit the shared memory.
 #[derive(Debug, Error)]
 #[error("the board's shared layout does not fit its memory: correct the board file")]
-pub struct LayoutError(#[from] OutOfRegion);
+pub struct LayoutError;
+
+impl From<OutOfRegion> for LayoutError {
+    fn from(_: OutOfRegion) -> Self {
+        Self
+    }
+}
+
+impl From<Fault> for LayoutError {
+    fn from(_: Fault) -> Self {
+        Self
+    }
+}
 
 /// What a poll of the port brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,9 +55,19 @@ pub enum PortEvent {
 #[derive(Debug)]
 enum State<'m> {
     Absent,
-    Resetting,
-    Up(Box<Driver<'m>>),
-    Open(Box<Driver<'m>>, u32),
+    Resetting(ControlWords<'m>),
+    Up(Box<Channel<'m>>),
+    Open(Box<Channel<'m>>),
+}
+
+/// Rings that are set up.
+#[derive(Debug)]
+struct Channel<'m> {
+    words: ControlWords<'m>,
+    rpmsg: Instance<Driver<'m>, 1>,
+    endpoint: Endpoint,
+    /// M's endpoint, once it was announced.
+    peer: u32,
 }
 
 /// The driver end of the channel to M.
@@ -53,14 +75,12 @@ enum State<'m> {
 pub struct DriverPort<'m> {
     layout: Layout<'m>,
     table: Region<'m>,
-    words: ControlWords<'m>,
     ring_addresses: [u32; 2],
     epoch: u32,
     state: State<'m>,
     frames: VecDeque<Vec<u8>>,
     /// M spoiled the ring that A sends on.
     faulty: bool,
-    kick_driver: bool,
     kick_device: bool,
     complaint: Option<TableError>,
 }
@@ -71,31 +91,26 @@ impl<'m> DriverPort<'m> {
     /// # Errors
     /// [`LayoutError`].
     pub fn new(shared: Region<'m>, layout: &SharedLayout) -> Result<Self, LayoutError> {
-        let sub = |span: Span| shared.sub(span.offset as usize, span.bytes as usize);
         let address = |span: Span| layout.address.wrapping_add(span.offset);
-        let size = VringSize::new(layout.vring_num, layout.vring_align).ok_or(OutOfRegion)?;
-        let table = sub(layout.resource_table)?;
-        let words = ControlWords::new(table);
-        Ok(Self {
-            layout: Layout {
-                vring0: sub(layout.vring0)?,
-                vring1: sub(layout.vring1)?,
-                buffers: sub(layout.buffers)?,
-                buffers_address: u64::from(address(layout.buffers)),
-                size,
-            },
-            table,
-            words,
+        let piece = |span: Span| (span.offset, span.bytes);
+        let size = VringSize::new(layout.vring_num, layout.vring_align).ok_or(LayoutError)?;
+        let pieces = [piece(layout.vring0), piece(layout.vring1), piece(layout.buffers)];
+        let table = layout.resource_table;
+        let mut port = Self {
+            layout: Layout::of_pieces(shared, layout.address, pieces, size)?,
+            table: shared.sub(table.offset as usize, table.bytes as usize)?,
             ring_addresses: [address(layout.vring0), address(layout.vring1)],
-            // Rises above every epoch of an earlier driver, so that no two lives of A share one.
-            epoch: words.driver_epoch()?,
+            epoch: 0,
             state: State::Absent,
             frames: VecDeque::new(),
             faulty: false,
-            kick_driver: false,
             kick_device: false,
             complaint: None,
-        })
+        };
+        if let Ok(words) = port.read_table() {
+            port.raise_epoch(words.driver_epoch()?);
+        }
+        Ok(port)
     }
 
     /// The epoch that the next attachment will have at least; differs between lives of this side.
@@ -114,12 +129,13 @@ impl<'m> DriverPort<'m> {
         if std::mem::take(&mut self.kick_device) {
             return Some(KICK_TO_DEVICE);
         }
-        std::mem::take(&mut self.kick_driver).then_some(KICK_TO_DRIVER)
+        let (State::Up(channel) | State::Open(channel)) = &mut self.state else { return None };
+        channel.rpmsg.take_kick()
     }
 
     /// Takes a frame for sending. Without an open channel it is dropped: its session is over.
     pub fn send(&mut self, frame: &[u8]) {
-        if matches!(self.state, State::Open(..)) && self.frames.len() < FRAMES_MAX {
+        if matches!(self.state, State::Open(_)) && self.frames.len() < FRAMES_MAX {
             self.frames.push_back(frame.to_vec());
         }
         self.flush();
@@ -128,7 +144,7 @@ impl<'m> DriverPort<'m> {
     /// Whether something waits for M: frames for a buffer, or a handshake.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.frames.is_empty() || !matches!(self.state, State::Open(..))
+        !self.frames.is_empty() || !matches!(self.state, State::Open(_))
     }
 
     /// Gives the rings up and starts again: M is known to be dead or confused.
@@ -146,32 +162,36 @@ impl<'m> DriverPort<'m> {
         loop {
             match &self.state {
                 State::Absent => {
-                    match read_table(&self.table, self.ring_addresses, self.layout.size) {
-                        Ok(()) => {}
+                    let words = match self.read_table() {
+                        Ok(words) => words,
                         Err(TableError::Missing) => return Ok(PortEvent::Idle),
                         Err(error) => {
                             self.complaint = Some(error);
                             return Ok(PortEvent::Idle);
                         }
-                    }
-                    self.words.set_status(0)?;
-                    self.epoch = self.epoch.wrapping_add(1).max(1);
-                    self.words.set_driver_epoch(self.epoch)?;
+                    };
+                    words.set_status(0)?;
+                    self.raise_epoch(words.driver_epoch()?);
+                    self.epoch = self.first_epoch().max(1);
+                    words.set_driver_epoch(self.epoch)?;
                     self.kick_device = true;
-                    self.state = State::Resetting;
+                    self.state = State::Resetting(words);
                     return Ok(PortEvent::Idle);
                 }
-                State::Resetting => {
-                    if self.words.device_epoch()? != self.epoch {
+                State::Resetting(words) => {
+                    let words = *words;
+                    if words.device_epoch()? != self.epoch {
                         return Ok(PortEvent::Idle);
                     }
-                    let driver = Driver::new(&self.layout).map_err(|_| OutOfRegion)?;
-                    self.words.set_status(STATUS_DRIVER_OK)?;
+                    let mut rpmsg = Instance::new(Driver::new(&self.layout)?);
+                    // Cannot fail: it is the only endpoint.
+                    let endpoint = rpmsg.create_endpoint(A_ENDPOINT).map_err(|_| LayoutError)?;
+                    words.set_status(STATUS_DRIVER_OK)?;
                     self.kick_device = true;
-                    self.state = State::Up(Box::new(driver));
+                    self.state = State::Up(Box::new(Channel { words, rpmsg, endpoint, peer: 0 }));
                 }
-                State::Up(_) | State::Open(..) => {
-                    if self.words.device_epoch()? != self.epoch {
+                State::Up(channel) | State::Open(channel) => {
+                    if channel.words.device_epoch()? != self.epoch {
                         return Ok(self.lost("M was reset"));
                     }
                     self.flush();
@@ -184,61 +204,68 @@ impl<'m> DriverPort<'m> {
         }
     }
 
+    fn read_table(&self) -> Result<ControlWords<'m>, TableError> {
+        read_table(self.table, self.ring_addresses, self.layout.geometry.vring())
+    }
+
+    /// Rises to the epoch of an earlier driver, so that no two lives of A share one.
+    fn raise_epoch(&mut self, found: u32) {
+        self.epoch = self.epoch.max(found);
+    }
+
     fn lost(&mut self, why: &'static str) -> PortEvent {
         self.restart();
         PortEvent::Lost(why)
     }
 
     fn receive(&mut self, payload: &mut [u8; PAYLOAD_BYTES_MAX]) -> PortEvent {
-        // Bounded: M may send to endpoints that nobody has for ever.
-        for _ in 0..self.layout.size.entries() {
-            let (State::Up(driver) | State::Open(driver, _)) = &mut self.state else { return PortEvent::Idle };
-            let message = match driver.receive(payload) {
-                Ok(Some(message)) => message,
+        // Bounded: M may announce strange channels for ever.
+        for _ in 0..self.layout.geometry.vring().entries() {
+            let (State::Up(channel) | State::Open(channel)) = &mut self.state else { return PortEvent::Idle };
+            let announced = match channel.rpmsg.receive(payload) {
+                Ok(Some(Received::Message { len, .. })) => return PortEvent::Frame(len),
+                Ok(Some(Received::Channel(announced))) if announced.name() == CHANNEL => announced,
+                Ok(Some(Received::Channel(_))) => continue,
                 Ok(None) => return PortEvent::Idle,
                 Err(_) => return self.lost("M broke the ring protocol"),
             };
-            // A buffer went back: M may wait for it.
-            self.kick_driver = true;
-            if message.dst == A_ENDPOINT {
-                return PortEvent::Frame(message.len);
+            if announced.destroyed {
+                return self.lost("M closed the channel");
             }
-            let announced = (message.dst == NAME_SERVICE_ADDRESS)
-                .then(|| NameService::from_bytes(payload.get(..message.len).unwrap_or_default()))
-                .flatten()
-                .filter(|ns| ns.name() == CHANNEL);
-            match announced {
-                Some(ns) if ns.destroyed => return self.lost("M closed the channel"),
-                Some(ns) => {
-                    if let State::Up(driver) = std::mem::replace(&mut self.state, State::Absent) {
-                        self.state = State::Open(driver, ns.address);
-                        return PortEvent::Open;
-                    }
-                    return self.lost("M announced the channel twice");
-                }
-                None => {}
-            }
+            let State::Up(mut channel) = std::mem::replace(&mut self.state, State::Absent) else {
+                return self.lost("M announced the channel twice");
+            };
+            channel.peer = announced.address;
+            self.state = State::Open(channel);
+            return PortEvent::Open;
         }
         PortEvent::Idle
     }
 
     fn flush(&mut self) {
-        let State::Open(driver, peer) = &mut self.state else { return };
+        let State::Open(channel) = &mut self.state else { return };
+        let Channel { rpmsg, endpoint, peer, .. } = channel.as_mut();
+        // M kicks for buffers it gave back only while some are waited for.
+        if rpmsg.want_buffer_kick(!self.frames.is_empty()).is_err() {
+            self.faulty = true;
+        }
         while let Some(frame) = self.frames.pop_front() {
-            match driver.send(A_ENDPOINT, *peer, &frame) {
-                Ok(kick) => self.kick_device |= kick,
-                Err(SendError::NoBuffer) => {
+            match rpmsg.send(*endpoint, *peer, &frame) {
+                Err(RpmsgError::NoBuffer) => {
                     self.frames.push_front(frame);
                     return;
                 }
-                // An empty or oversized frame is not one of ours.
-                Err(SendError::Size) => {}
                 // The next poll says so.
-                Err(SendError::Fault(_)) => {
+                Err(RpmsgError::Fault(_)) => {
                     self.faulty = true;
                     return;
                 }
+                // Nothing else is wrong with a frame of ours to an endpoint that M announced; if it is, M made it so.
+                Ok(()) | Err(_) => {}
             }
+        }
+        if rpmsg.want_buffer_kick(false).is_err() {
+            self.faulty = true;
         }
     }
 }

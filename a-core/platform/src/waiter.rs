@@ -1,7 +1,7 @@
-//! Where the daemon's owner waits: doorbell, requests of clients (an eventfd), and signals, in one poll.
+//! Where the daemon's owner waits: the channel to M, requests of clients (an eventfd), and signals, in one poll.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -10,11 +10,13 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::transport::Readiness;
+
 /// What is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ready {
-    /// The doorbell rang or its line ended.
-    pub bell: bool,
+    /// The channel to M wants to be polled.
+    pub channel: bool,
     /// A client wants something.
     pub client: bool,
     /// SIGTERM or SIGINT: end.
@@ -61,11 +63,11 @@ impl Waiter {
         WakeHandle(Arc::clone(&self.clients))
     }
 
-    /// Waits for the bell (and for room on its line, when `blocked`), a client, a signal, or the time.
+    /// Waits for the channel to M, a client, a signal, or the time.
     ///
     /// # Errors
     /// What `poll` said.
-    pub fn wait(&mut self, bell: Option<BorrowedFd<'_>>, blocked: bool, wait_us: Option<u64>) -> io::Result<Ready> {
+    pub fn wait(&mut self, channel: Option<Readiness<'_>>, wait_us: Option<u64>) -> io::Result<Ready> {
         let timeout = match wait_us {
             None => PollTimeout::NONE,
             Some(us) => PollTimeout::try_from(us.div_ceil(1000)).unwrap_or(PollTimeout::MAX),
@@ -74,16 +76,16 @@ impl Waiter {
             PollFd::new(self.clients.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
         ];
-        if let Some(bell) = bell {
-            let room = if blocked { PollFlags::POLLOUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(bell, PollFlags::POLLIN | room));
+        if let Some(Readiness { fd, write }) = channel {
+            let room = if write { PollFlags::POLLOUT } else { PollFlags::empty() };
+            fds.push(PollFd::new(fd, PollFlags::POLLIN | room));
         }
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
         let any = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
-        let ready = Ready { client: any(0), end: any(1), bell: any(2) };
+        let ready = Ready { client: any(0), end: any(1), channel: any(2) };
         if ready.client {
             let _ = self.clients.read();
         }

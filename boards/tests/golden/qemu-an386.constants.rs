@@ -17,6 +17,7 @@ pub const SHARED: SharedLayout = SharedLayout {
     bulk_to_m: Span { offset: 0x100000, bytes: 0x100000 },
     bulk_to_a: Span { offset: 0x200000, bytes: 0x100000 },
     retained: Span { offset: 0x300000, bytes: 0x80000 },
+    trace: None,
 };
 /// What the M core may spend.
 pub const BUDGET: Budget = Budget {

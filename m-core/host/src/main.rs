@@ -74,7 +74,7 @@ fn run(dir: &Path) -> Result<(), HostError> {
     let shared = Box::leak(Box::new(memory)).region();
     let log = shared.sub(description.shared.log.offset as usize, description.shared.log.bytes as usize)?;
     let clock = logger::start(log)?;
-    let mut core = Core::new(shared, &description.shared, description.budget)?;
+    let mut core = Core::new(shared, &description.shared, description.budget, None)?;
     // After the resource table, which A reads when it has connected.
     let mut board = HostBoard::open(dir, clock)?;
     info!("M core started, process {}", std::process::id());

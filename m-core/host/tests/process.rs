@@ -13,9 +13,9 @@ use coracle_board_api::{SharedLayout, Span};
 use coracle_boards::Board;
 use coracle_bulk::BulkWriter;
 use coracle_guest_abi::host::{Grants, Name};
-use coracle_link::{CHANNEL, Event, FRAME_BYTES_MAX as LINK_BYTES_MAX, Frame, Initiator, VERSIONS, Versions};
+use coracle_link::{CHANNEL, Credit, Event, FRAME_BYTES_MAX as LINK_BYTES_MAX, Frame, Initiator, VERSIONS, Versions};
 use coracle_rpmsg::{
-    ControlWords, Driver, KICK_TO_DEVICE, KICK_TO_DRIVER, Layout, NAME_SERVICE_ADDRESS, NameService, PAYLOAD_BYTES_MAX,
+    ControlWords, Driver, Endpoint, Instance, KICK_TO_DEVICE, Layout, PAYLOAD_BYTES_MAX, Received, Rpmsg as _,
     STATUS_DRIVER_OK, VringSize, read_table,
 };
 use coracle_shmem::{MappedFile, Region};
@@ -27,6 +27,8 @@ use tempfile::TempDir;
 
 /// A test that waits longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// More than any test takes.
+const ROOM: Credit = Credit { control: 1000, bulk: 1000 };
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_coracle-m-host");
 
@@ -86,12 +88,24 @@ fn part(memory: &MappedFile, span: Span) -> Region<'_> {
     memory.region().sub(span.offset as usize, span.bytes as usize).unwrap()
 }
 
+fn vring_size() -> VringSize {
+    VringSize::new(layout().vring_num, layout().vring_align).unwrap()
+}
+
+/// The words of the handshake in M's resource table, which is as the board file says.
+fn control_words(memory: &MappedFile) -> ControlWords<'_> {
+    let shared = layout();
+    let vrings = [shared.vring0, shared.vring1].map(|span| shared.address + span.offset);
+    read_table(part(memory, shared.resource_table), vrings, vring_size()).unwrap()
+}
+
 /// The A core, by hand.
 struct A<'m> {
     memory: &'m MappedFile,
     bell: UnixStream,
     words: ControlWords<'m>,
-    driver: Driver<'m>,
+    rpmsg: Instance<Driver<'m>, 1>,
+    ours: Endpoint,
     link: Initiator,
 }
 
@@ -99,11 +113,7 @@ impl<'m> A<'m> {
     /// Takes the rings over as the resource table's documentation says, and waits for the announcement.
     fn attach(dir: &Path, memory: &'m MappedFile, versions: Versions) -> Self {
         let shared = layout();
-        let size = VringSize::new(shared.vring_num, shared.vring_align).unwrap();
-        let address = |span: Span| shared.address + span.offset;
-        let table = part(memory, shared.resource_table);
-        read_table(&table, [address(shared.vring0), address(shared.vring1)], size).unwrap();
-        let words = ControlWords::new(table);
+        let words = control_words(memory);
         let mut bell = connect(dir, "doorbell.sock");
         let epoch = words.driver_epoch().unwrap() + 1;
         words.set_status(0).unwrap();
@@ -112,45 +122,46 @@ impl<'m> A<'m> {
         while words.device_epoch().unwrap() != epoch {
             hear(&mut bell);
         }
-        let driver = Driver::new(&Layout {
-            vring0: part(memory, shared.vring0),
-            vring1: part(memory, shared.vring1),
-            buffers: part(memory, shared.buffers),
-            buffers_address: u64::from(address(shared.buffers)),
-            size,
-        })
-        .unwrap();
+        let pieces = [shared.vring0, shared.vring1, shared.buffers].map(|span| (span.offset, span.bytes));
+        let rings = Layout::of_pieces(memory.region(), shared.address, pieces, vring_size()).unwrap();
+        let mut rpmsg = Instance::new(Driver::new(&rings).unwrap());
+        let ours = rpmsg.create_endpoint(A_ENDPOINT).unwrap();
         words.set_status(STATUS_DRIVER_OK).unwrap();
         bell.write_all(&[KICK_TO_DEVICE]).unwrap();
-        let mut a = Self { memory, bell, words, driver, link: Initiator::new(100, versions) };
-        let (dst, announcement) = a.receive();
-        let announced = NameService::from_bytes(&announcement).unwrap();
-        assert_eq!((dst, announced.name()), (NAME_SERVICE_ADDRESS, CHANNEL));
-        assert_eq!((announced.address, announced.destroyed), (M_ENDPOINT, false));
+        let mut a = Self { memory, bell, words, rpmsg, ours, link: Initiator::new(100, versions, ROOM) };
+        let (received, _) = a.receive();
+        let Received::Channel(announced) = received else { panic!("not an announcement: {received:?}") };
+        assert_eq!((announced.name(), announced.address, announced.destroyed), (CHANNEL, M_ENDPOINT, false));
         a
     }
 
-    fn receive(&mut self) -> (u32, Vec<u8>) {
+    fn ring_due(&mut self) {
+        while let Some(kick) = self.rpmsg.take_kick() {
+            self.bell.write_all(&[kick]).unwrap();
+        }
+    }
+
+    fn receive(&mut self) -> (Received, Vec<u8>) {
         let mut payload = [0; PAYLOAD_BYTES_MAX];
         loop {
-            if let Some(message) = self.driver.receive(&mut payload).unwrap() {
-                self.bell.write_all(&[KICK_TO_DRIVER]).unwrap();
-                return (message.dst, payload[..message.len].to_vec());
+            if let Some(received) = self.rpmsg.receive(&mut payload).unwrap() {
+                self.ring_due();
+                let len = if let Received::Message { len, .. } = received { len } else { 0 };
+                return (received, payload[..len].to_vec());
             }
             hear(&mut self.bell);
         }
     }
 
     fn receive_frame(&mut self) -> Vec<u8> {
-        let (dst, frame) = self.receive();
-        assert_eq!(dst, A_ENDPOINT);
+        let (received, frame) = self.receive();
+        assert_eq!(received, Received::Message { endpoint: self.ours, src: M_ENDPOINT, len: frame.len() });
         frame
     }
 
     fn send_frame(&mut self, frame: &[u8]) {
-        if self.driver.send(A_ENDPOINT, M_ENDPOINT, frame).unwrap() {
-            self.bell.write_all(&[KICK_TO_DEVICE]).unwrap();
-        }
+        self.rpmsg.send(self.ours, M_ENDPOINT, frame).unwrap();
+        self.ring_due();
     }
 
     /// Sends a Hello and returns the answer.
@@ -160,25 +171,32 @@ impl<'m> A<'m> {
         self.receive_frame()
     }
 
-    /// Opens a session with an M core that holds nothing, and returns M's nonce.
-    fn open_session(&mut self) -> u32 {
+    /// Opens the first session with an M core that holds nothing, and returns the number of M's life.
+    fn open_session(&mut self) -> u64 {
         let welcome = self.greet();
-        let Event::Up { version: 1, session } = self.link.receive(&welcome, 0) else { panic!("no session") };
+        let Event::Up { version: 2, session } = self.link.receive(&welcome, 0) else { panic!("no session") };
         assert_eq!(self.message(), FromM::InventoryEnd);
         self.tell(&ToM::Begin);
-        session.m
+        session.m >> 24
     }
 
     fn tell(&mut self, message: &ToM) {
         let (mut body, mut frame) = ([0; LINK_BYTES_MAX], [0; LINK_BYTES_MAX]);
-        let frame = self.link.send(coracle_wire::encode(message, &mut body).unwrap(), &mut frame).unwrap();
+        let body = coracle_wire::encode(message, &mut body).unwrap();
+        let frame = self.link.send(message.channel(), body, 0, &mut frame).unwrap();
         self.send_frame(frame);
     }
 
     fn message(&mut self) -> FromM {
-        let frame = self.receive_frame();
-        let Event::Message(body) = self.link.receive(&frame, 0) else { panic!("not a message") };
-        coracle_wire::decode(body).unwrap()
+        loop {
+            let frame = self.receive_frame();
+            match self.link.receive(&frame, 0) {
+                Event::Message { body, .. } => return coracle_wire::decode(body).unwrap(),
+                // Credit.
+                Event::Nothing => {}
+                other => panic!("not a message: {other:?}"),
+            }
+        }
     }
 
     /// Everything in the log so far. Call once.
@@ -220,7 +238,7 @@ fn a_hello_is_answered_and_logged() {
         assert!(words.next().unwrap().parse::<u64>().is_ok(), "{line}");
     }
     assert!(log.lines().next().unwrap().contains("M core started"), "{log}");
-    assert!(log.contains(" session with A opened, version 1\n"), "{log}");
+    assert!(log.contains(" session with A opened, version 2\n"), "{log}");
     drop(host);
 }
 
@@ -232,7 +250,7 @@ fn a_killed_process_comes_back_with_a_higher_boot_id() {
         let host = Host::start(dir.path());
         let mut a = A::attach(dir.path(), &memory, VERSIONS);
         assert_eq!(a.words.boot_id(), Ok(life));
-        assert_eq!(a.open_session(), life);
+        assert_eq!(a.open_session(), u64::from(life));
         host.kill();
         // Bells may still be on the line; behind them the end of the connection tells A.
         match a.bell.read_to_end(&mut Vec::new()) {
@@ -294,7 +312,7 @@ fn an_a_that_dies_in_the_handshake_leaves_a_core_that_the_next_one_can_use() {
     let dir = TempDir::new().unwrap();
     let _host = Host::start(dir.path());
     let memory = map(dir.path());
-    let words = ControlWords::new(part(&memory, layout().resource_table));
+    let words = control_words(&memory);
     for steps in 0..6 {
         let mut bell = connect(dir.path(), "doorbell.sock");
         if steps > 0 {
@@ -488,8 +506,7 @@ fn garbage_on_every_line_is_survived() {
         // From 200 on: no frame begins with such a byte.
         a.send_frame(&bytes[200..200 + len]);
     }
-    a.send_frame(
-        coracle_link::encode(&Frame::Ping { session: coracle_link::SessionId { a: 1, m: 1 } }, &mut [0; 496]).unwrap(),
-    );
+    let session = coracle_link::SessionId { a: 1, m: 1 };
+    a.send_frame(coracle_link::encode(&Frame::Reset { session }, &mut [0; LINK_BYTES_MAX]).unwrap());
     assert_eq!(a.open_session(), 1);
 }

@@ -2,6 +2,7 @@
 
 use coracle_board_api::{Budget, Clock, Doorbell, Sensor, SharedLayout};
 use coracle_lifecycle::State;
+use coracle_link::Credit;
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
 use coracle_shmem::{OutOfRegion, Region};
 
@@ -36,19 +37,25 @@ pub struct Core<'m> {
 }
 
 impl<'m> Core<'m> {
-    /// Boots: writes the resource table and waits for A.
+    /// Boots: writes the resource table and waits for A. `loaded_table` is the memory of the resource table in the firmware's
+    /// own image, when a kernel may have loaded that.
     ///
     /// # Errors
     /// [`OutOfRegion`] when the layout does not fit the shared memory: the board description is wrong.
-    pub fn new(shared: Region<'m>, layout: &SharedLayout, budget: Budget) -> Result<Self, OutOfRegion> {
+    pub fn new(
+        shared: Region<'m>,
+        layout: &SharedLayout,
+        budget: Budget,
+        loaded_table: Option<Region<'m>>,
+    ) -> Result<Self, OutOfRegion> {
         let sub = |span: coracle_board_api::Span| shared.sub(span.offset as usize, span.bytes as usize);
         let memories = Memories {
             bulk_to_m: sub(layout.bulk_to_m)?,
             bulk_to_a: sub(layout.bulk_to_a)?,
             retained: sub(layout.retained)?,
         };
-        let port = Port::new(shared, layout)?;
-        let supervisor = Supervisor::new(memories, budget, port.boot_id());
+        let port = Port::new(shared, layout, loaded_table)?;
+        let supervisor = Supervisor::new(memories, budget, port.boot_id(), Credit::for_buffers(layout.vring_num));
         Ok(Self { port, supervisor, asked: false, ask_us: 0 })
     }
 
@@ -70,7 +77,8 @@ impl<'m> Core<'m> {
         match self.port.poll(&mut payload)? {
             PortEvent::Idle => arrived = false,
             PortEvent::Reset => self.supervisor.rings_reset(),
-            PortEvent::Frame(len) => self.supervisor.frame(payload.get(..len).unwrap_or_default(), now_us),
+            // The time is read again: M must not claim to have had a question before A asked it.
+            PortEvent::Frame(len) => self.supervisor.frame(payload.get(..len).unwrap_or_default(), board.now_us()),
         }
         self.supervisor.set_blocked(self.port.is_blocked());
         if let Some(block) = Sensor::take(board) {

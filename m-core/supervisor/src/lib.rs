@@ -18,6 +18,7 @@ extern crate alloc;
 
 mod core_loop;
 mod entry;
+mod outbox;
 mod port;
 mod supervisor;
 

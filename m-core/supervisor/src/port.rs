@@ -1,5 +1,9 @@
 //! The M end of the rings: writes the resource table at boot, lets go of the rings when the driver asks, announces the
 //! channel, and moves link frames. See `coracle_rpmsg`'s resource table for the handshake.
+//!
+//! The driver is either a process on the A core, which takes the table in the shared memory and agrees on epochs, or the
+//! Linux kernel, which takes the table that it loaded with the firmware and knows of no epochs: its status alone says
+//! whether the rings are there. A kernel that stops the core resets it, so that a status that goes away is rare.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -7,8 +11,8 @@ use alloc::vec::Vec;
 use coracle_board_api::SharedLayout;
 use coracle_link::CHANNEL;
 use coracle_rpmsg::{
-    ControlWords, Device, KICK_TO_DEVICE, KICK_TO_DRIVER, Layout, NAME_SERVICE_ADDRESS, NameService, PAYLOAD_BYTES_MAX,
-    STATUS_DRIVER_OK, SendError, VringSize, write_table,
+    ControlWords, Device, Endpoint, Instance, KICK_TO_DRIVER, Layout, PAYLOAD_BYTES_MAX, Received, Rpmsg, RpmsgError,
+    Table, TableSpec, VringSize, write_table,
 };
 use coracle_shmem::{OutOfRegion, Region};
 use coracle_wire::M_ENDPOINT;
@@ -34,51 +38,74 @@ pub enum PortEvent {
 pub struct Port<'m> {
     layout: Layout<'m>,
     words: ControlWords<'m>,
+    /// The table that the kernel loaded with the firmware, on boards where a kernel may be the driver.
+    loaded: Option<Loaded<'m>>,
+    ring_addresses: [u32; 2],
     boot_id: u32,
     epoch: u32,
     /// The rings of `epoch` may be taken up: A set them up for this life of ours, and nothing went wrong since.
     confirmed: bool,
-    device: Option<Device<'m>>,
-    /// A's endpoint, learnt from its first frame.
-    peer: Option<u32>,
+    channel: Option<Channel<'m>>,
     frames: VecDeque<Vec<u8>>,
     kick_driver: bool,
-    kick_device: bool,
+}
+
+/// The table in the firmware's own image.
+#[derive(Debug)]
+struct Loaded<'m> {
+    region: Region<'m>,
+    words: ControlWords<'m>,
+    /// The kernel broke the ring protocol; its rings are taken up again only after it has set them up anew.
+    spoiled: bool,
+}
+
+/// Rings that were taken up.
+#[derive(Debug)]
+struct Channel<'m> {
+    rpmsg: Instance<Device<'m>, 1>,
+    endpoint: Endpoint,
+    announced: bool,
+    /// The kernel set the rings up.
+    kernel: bool,
+    /// A's endpoint, learnt from its first frame.
+    peer: Option<u32>,
 }
 
 impl<'m> Port<'m> {
-    /// Writes the resource table into `shared` and waits for a driver.
+    /// Writes the resource table into `shared` and waits for a driver. `loaded` is the memory of the table in the firmware's
+    /// own image, when a kernel may have loaded that.
     ///
     /// # Errors
     /// [`OutOfRegion`] when the layout does not fit the region: the board description is wrong.
-    pub fn new(shared: Region<'m>, layout: &SharedLayout) -> Result<Self, OutOfRegion> {
-        let sub = |span: coracle_board_api::Span| shared.sub(span.offset as usize, span.bytes as usize);
-        let size = VringSize::new(layout.vring_num, layout.vring_align).ok_or(OutOfRegion)?;
-        let table = sub(layout.resource_table)?;
+    pub fn new(shared: Region<'m>, layout: &SharedLayout, loaded: Option<Region<'m>>) -> Result<Self, OutOfRegion> {
+        let piece = |span: coracle_board_api::Span| (span.offset, span.bytes);
         let address = |span: coracle_board_api::Span| layout.address.wrapping_add(span.offset);
-        let boot_id = write_table(&table, [address(layout.vring0), address(layout.vring1)], size)?;
-        let words = ControlWords::new(table);
+        let size = VringSize::new(layout.vring_num, layout.vring_align).ok_or(OutOfRegion)?;
+        let pieces = [piece(layout.vring0), piece(layout.vring1), piece(layout.buffers)];
+        let ring_addresses = [address(layout.vring0), address(layout.vring1)];
+        let table = shared.sub(layout.resource_table.offset as usize, layout.resource_table.bytes as usize)?;
+        let spec = TableSpec { vrings: ring_addresses, size, carveouts: &[], traces: &[] };
+        let bytes = spec.build::<{ TableSpec::BARE_BYTES }>().ok_or(OutOfRegion)?;
+        let (words, boot_id) = write_table(table, &bytes).map_err(|_| OutOfRegion)?;
+        let loaded = loaded.and_then(|region| {
+            let words = ControlWords::new(region, &Table::read(&region).ok()?).ok()?;
+            Some(Loaded { region, words, spoiled: false })
+        });
         // A driver that is ready drives rings of our earlier life. It must see the device epoch that was just cleared,
         // so its epoch is not confirmed: only the next one is, which it takes when it has noticed.
-        let epoch = if words.status()? == STATUS_DRIVER_OK { words.driver_epoch()? } else { 0 };
+        let epoch = if words.driver_is_ready()? { words.driver_epoch()? } else { 0 };
         Ok(Self {
-            layout: Layout {
-                vring0: sub(layout.vring0)?,
-                vring1: sub(layout.vring1)?,
-                buffers: sub(layout.buffers)?,
-                buffers_address: u64::from(address(layout.buffers)),
-                size,
-            },
+            layout: Layout::of_pieces(shared, layout.address, pieces, size).map_err(|_| OutOfRegion)?,
             words,
+            loaded,
+            ring_addresses,
             boot_id,
             epoch,
             confirmed: false,
-            device: None,
-            peer: None,
+            channel: None,
             frames: VecDeque::new(),
             // A driver that is attached since before our reset learns of it.
             kick_driver: true,
-            kick_device: false,
         })
     }
 
@@ -93,7 +120,7 @@ impl<'m> Port<'m> {
         if core::mem::take(&mut self.kick_driver) {
             return Some(KICK_TO_DRIVER);
         }
-        core::mem::take(&mut self.kick_device).then_some(KICK_TO_DEVICE)
+        self.channel.as_mut()?.rpmsg.take_kick()
     }
 
     /// Whether frames wait for a buffer.
@@ -104,7 +131,7 @@ impl<'m> Port<'m> {
 
     /// Takes a frame for sending. Without a driver it is dropped: the session that it belongs to is over.
     pub fn send(&mut self, frame: Vec<u8>) {
-        if self.device.is_some() {
+        if self.channel.is_some() {
             self.frames.push_back(frame);
         }
         self.flush();
@@ -115,6 +142,7 @@ impl<'m> Port<'m> {
     /// # Errors
     /// [`OutOfRegion`] never, for a layout that [`Port::new`] accepted.
     pub fn poll(&mut self, payload: &mut [u8; PAYLOAD_BYTES_MAX]) -> Result<PortEvent, OutOfRegion> {
+        let kernel = self.kernel_is_ready();
         let epoch = self.words.driver_epoch()?;
         if epoch != self.epoch {
             self.let_go();
@@ -123,29 +151,29 @@ impl<'m> Port<'m> {
             self.kick_driver = true;
             return Ok(PortEvent::Reset);
         }
-        if self.device.is_none() {
-            if !self.confirmed || self.words.status()? != STATUS_DRIVER_OK {
-                return Ok(PortEvent::Idle);
+        match &self.channel {
+            Some(channel) if channel.kernel && !kernel => {
+                self.let_go();
+                return Ok(PortEvent::Reset);
             }
-            self.device = Device::new(&self.layout).ok();
-            let announcement = NameService::new(CHANNEL, M_ENDPOINT, false).to_bytes();
-            self.transmit(NAME_SERVICE_ADDRESS, &announcement);
+            Some(_) => {}
+            None if kernel && self.kernel_agrees() => self.take_up(true),
+            None if self.confirmed && self.words.driver_is_ready()? => self.take_up(false),
+            None => return Ok(PortEvent::Idle),
         }
         self.flush();
         // An A that sends and does not read must not make this core hold ever more answers. A full queue is looked at
         // again when A gives buffers back, which it rings for.
         while self.frames.len() < FRAMES_MAX {
-            let Some(device) = self.device.as_mut() else { return Ok(PortEvent::Idle) };
-            match device.receive(payload) {
+            let Some(channel) = self.channel.as_mut() else { return Ok(PortEvent::Idle) };
+            match channel.rpmsg.receive(payload) {
                 Ok(None) => return Ok(PortEvent::Idle),
-                Ok(Some((message, kick))) => {
-                    self.kick_device |= kick;
-                    if message.dst == M_ENDPOINT {
-                        self.peer = Some(message.src);
-                        return Ok(PortEvent::Frame(message.len));
-                    }
-                    coracle_board_api::debug!("message for unknown endpoint {} dropped", message.dst);
+                Ok(Some(Received::Message { src, len, .. })) => {
+                    channel.peer = Some(src);
+                    return Ok(PortEvent::Frame(len));
                 }
+                // A serves no channels that M uses.
+                Ok(Some(Received::Channel(_))) => {}
                 Err(_) => {
                     self.give_up();
                     return Ok(PortEvent::Reset);
@@ -155,9 +183,41 @@ impl<'m> Port<'m> {
         Ok(PortEvent::Idle)
     }
 
+    /// Whether a kernel says that the rings are there.
+    fn kernel_is_ready(&mut self) -> bool {
+        let Some(loaded) = &mut self.loaded else { return false };
+        let ready = loaded.words.driver_is_ready() == Ok(true);
+        loaded.spoiled &= ready;
+        ready && !loaded.spoiled
+    }
+
+    /// Whether the kernel put the rings where the board description says.
+    fn kernel_agrees(&self) -> bool {
+        let table = self.loaded.as_ref().and_then(|loaded| Table::read(&loaded.region).ok());
+        let agrees = table.is_some_and(|table| table.vrings.map(|ring| ring.device_address) == self.ring_addresses);
+        if !agrees {
+            coracle_board_api::error!("the kernel put the rings elsewhere than the board description says");
+        }
+        agrees
+    }
+
+    fn take_up(&mut self, kernel: bool) {
+        // A kernel does not notice when this core alone is reset: the rings may have been in use.
+        let device = if kernel { Device::resume(&self.layout) } else { Device::new(&self.layout) };
+        let Ok(device) = device else { return };
+        let mut rpmsg = Instance::new(device);
+        rpmsg.set_link_up();
+        // Cannot fail: it is the only endpoint.
+        let Ok(endpoint) = rpmsg.create_endpoint(M_ENDPOINT) else { return };
+        self.channel = Some(Channel { rpmsg, endpoint, announced: false, kernel, peer: None });
+    }
+
     /// The rings cannot be trusted any more: says so, and waits for A to set them up anew.
     fn give_up(&mut self) {
         coracle_board_api::error!("A broke the ring protocol; waiting for it to set the rings up anew");
+        if let (Some(loaded), Some(Channel { kernel: true, .. })) = (&mut self.loaded, &self.channel) {
+            loaded.spoiled = true;
+        }
         self.let_go();
         self.confirmed = false;
         // Cannot fail: the table was written at boot.
@@ -166,31 +226,182 @@ impl<'m> Port<'m> {
     }
 
     fn let_go(&mut self) {
-        self.device = None;
-        self.peer = None;
+        self.channel = None;
         self.frames.clear();
     }
 
     fn flush(&mut self) {
-        let Some(peer) = self.peer else { return };
-        while let Some(frame) = self.frames.pop_front() {
-            if !self.transmit(peer, &frame) {
-                self.frames.push_front(frame);
-                return;
-            }
+        if self.transmit().is_err() {
+            self.give_up();
         }
     }
 
-    /// Whether the frame is on its way, or can never be.
-    fn transmit(&mut self, dst: u32, payload: &[u8]) -> bool {
-        let Some(device) = self.device.as_mut() else { return true };
-        match device.send(M_ENDPOINT, dst, payload) {
-            Ok(kick) => self.kick_driver |= kick,
-            Err(SendError::NoBuffer) => return false,
-            // No frame of ours has a wrong size.
-            Err(SendError::Size) => {}
-            Err(SendError::Fault(_)) => self.give_up(),
+    /// Sends the announcement and then what waits, as far as there are buffers.
+    fn transmit(&mut self) -> Result<(), RpmsgError> {
+        let Some(Channel { rpmsg, endpoint, announced, peer, .. }) = self.channel.as_mut() else { return Ok(()) };
+        // A kicks for buffers that it gave back only while some are waited for.
+        rpmsg.want_buffer_kick(!*announced || !self.frames.is_empty())?;
+        if !*announced {
+            match rpmsg.announce(*endpoint, CHANNEL, false) {
+                Err(RpmsgError::NoBuffer) => return Ok(()),
+                sent => sent?,
+            }
+            *announced = true;
         }
-        true
+        let Some(peer) = *peer else { return Ok(()) };
+        while let Some(frame) = self.frames.front() {
+            match rpmsg.send(*endpoint, peer, frame) {
+                Err(RpmsgError::NoBuffer) => return Ok(()),
+                sent @ Err(RpmsgError::Fault(_)) => return sent,
+                // Nothing else is wrong with a frame of ours, unless A gave itself an impossible address.
+                Ok(()) | Err(_) => self.frames.pop_front(),
+            };
+        }
+        rpmsg.want_buffer_kick(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coracle_board_api::Span;
+    use coracle_rpmsg::{Driver, Fault, STATUS_DRIVER_OK};
+    use coracle_shmem::HeapRegion;
+
+    use super::*;
+
+    const ADDRESS: u32 = 0x6080_0000;
+
+    fn layout() -> SharedLayout {
+        let span = |offset, bytes| Span { offset, bytes };
+        SharedLayout {
+            address: ADDRESS,
+            bytes: 0x1_0000,
+            vring_num: 16,
+            vring_align: 16,
+            vring0: span(0, 0x1000),
+            vring1: span(0x1000, 0x1000),
+            buffers: span(0x2000, 0x4000),
+            resource_table: span(0x6000, 0x400),
+            trace: None,
+            log: span(0x7000, 0x1000),
+            bulk_to_m: span(0x8000, 0x1000),
+            bulk_to_a: span(0x9000, 0x1000),
+            retained: span(0xa000, 0x1000),
+        }
+    }
+
+    /// The kernel's part: a table that it loaded, and rings that it sets up where the table says.
+    struct Kernel {
+        shared: HeapRegion,
+        image: HeapRegion,
+    }
+
+    impl Kernel {
+        fn new() -> Self {
+            Self {
+                shared: HeapRegion::new(0x1_0000),
+                image: HeapRegion::new(TableSpec::BARE_BYTES.next_multiple_of(8)),
+            }
+        }
+
+        /// What remoteproc does before it starts the core.
+        fn load(&self) {
+            let spec =
+                TableSpec { vrings: [ADDRESS, ADDRESS + 0x1000], size: VringSize::ST, carveouts: &[], traces: &[] };
+            self.image.region().write(0, &spec.build::<{ TableSpec::BARE_BYTES }>().unwrap()).unwrap();
+        }
+
+        fn words(&self) -> ControlWords<'_> {
+            ControlWords::new(self.image.region(), &Table::read(&self.image.region()).unwrap()).unwrap()
+        }
+
+        fn port(&self) -> Port<'_> {
+            Port::new(self.shared.region(), &layout(), Some(self.image.region())).unwrap()
+        }
+
+        /// What virtio_rpmsg_bus does when its device is registered.
+        fn probe(&self) -> (Instance<Driver<'_>, 1>, Endpoint) {
+            let pieces = [(0, 0x1000), (0x1000, 0x1000), (0x2000, 0x4000)];
+            let layout = Layout::of_pieces(self.shared.region(), ADDRESS, pieces, VringSize::ST).unwrap();
+            let mut driver = Instance::new(Driver::new(&layout).unwrap());
+            let endpoint = driver.create_endpoint(0x400).unwrap();
+            self.words().set_status(STATUS_DRIVER_OK).unwrap();
+            (driver, endpoint)
+        }
+    }
+
+    fn poll(port: &mut Port<'_>) -> PortEvent {
+        port.poll(&mut [0; PAYLOAD_BYTES_MAX]).unwrap()
+    }
+
+    fn announcement(driver: &mut Instance<Driver<'_>, 1>) -> u32 {
+        match driver.receive(&mut [0; PAYLOAD_BYTES_MAX]) {
+            Ok(Some(Received::Channel(channel))) if channel.name() == CHANNEL => channel.address,
+            other => panic!("not an announcement: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_loaded_the_firmware_gets_a_channel_without_epochs() {
+        let kernel = Kernel::new();
+        kernel.load();
+        let mut port = kernel.port();
+        assert_eq!(poll(&mut port), PortEvent::Idle, "no driver yet");
+        let (mut driver, endpoint) = kernel.probe();
+        assert_eq!(poll(&mut port), PortEvent::Idle);
+        let m = announcement(&mut driver);
+        driver.send(endpoint, m, b"frame").unwrap();
+        assert_eq!(poll(&mut port), PortEvent::Frame(5));
+        port.send(b"answer".to_vec());
+        let mut payload = [0; PAYLOAD_BYTES_MAX];
+        assert_eq!(driver.receive(&mut payload), Ok(Some(Received::Message { endpoint, src: m, len: 6 })));
+
+        // The M core alone is reset: the kernel does not notice, and nothing is lost or repeated.
+        driver.send(endpoint, m, b"while dead").unwrap();
+        let mut port = kernel.port();
+        assert_eq!((port.boot_id(), poll(&mut port)), (2, PortEvent::Frame(10)));
+        assert_eq!(announcement(&mut driver), m);
+
+        // The kernel stops and starts the core.
+        kernel.words().set_status(0).unwrap();
+        assert_eq!((poll(&mut port), poll(&mut port)), (PortEvent::Reset, PortEvent::Idle));
+        kernel.load();
+        let mut port = kernel.port();
+        let (mut driver, _) = kernel.probe();
+        assert_eq!((port.boot_id(), poll(&mut port)), (3, PortEvent::Idle));
+        announcement(&mut driver);
+    }
+
+    #[test]
+    fn a_kernel_that_breaks_the_rings_is_left_alone_until_it_sets_them_up_anew() {
+        let kernel = Kernel::new();
+        kernel.load();
+        let mut port = kernel.port();
+        let (mut driver, _) = kernel.probe();
+        assert_eq!(poll(&mut port), PortEvent::Idle);
+        announcement(&mut driver);
+        let avail_index = 16 * 16 + 2;
+        kernel.shared.region().store_u16(0x1000 + avail_index, 999).unwrap();
+        assert_eq!(poll(&mut port), PortEvent::Reset);
+        for _ in 0..10 {
+            assert_eq!(poll(&mut port), PortEvent::Idle, "not again and again");
+        }
+        kernel.words().set_status(0).unwrap();
+        assert_eq!(poll(&mut port), PortEvent::Idle);
+        let (mut driver, _) = kernel.probe();
+        assert_eq!(poll(&mut port), PortEvent::Idle);
+        announcement(&mut driver);
+        assert_eq!(driver.counters().get(Fault::Index), 0);
+    }
+
+    #[test]
+    fn a_kernel_that_puts_the_rings_elsewhere_is_not_followed() {
+        let kernel = Kernel::new();
+        kernel.load();
+        let mut port = kernel.port();
+        kernel.image.region().store_u32(48, ADDRESS + 0x8000).unwrap();
+        let (mut driver, _) = kernel.probe();
+        assert_eq!(poll(&mut port), PortEvent::Idle);
+        assert_eq!(driver.receive(&mut [0; PAYLOAD_BYTES_MAX]), Ok(None));
     }
 }

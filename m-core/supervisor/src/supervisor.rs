@@ -11,7 +11,7 @@ use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedWriter, SLOTS_MAX};
 use coracle_guest_abi::host::Name;
 use coracle_guest_abi::{BlockHeader, EFFECTS_PER_EVENT_MAX, EventKind};
 use coracle_lifecycle::{Change, ExitReason, State};
-use coracle_link::{Event, FRAME_BYTES_MAX, Frame, Responder, VERSIONS};
+use coracle_link::{BODY_BYTES_MAX, Credit, Event, FRAME_BYTES_MAX, Frame, Responder, VERSIONS};
 use coracle_migrate::retained::{RECORD_HEAD_BYTES, RecordKind};
 use coracle_migrate::role::{MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction};
 use coracle_migrate::snapshot::{self, Head, HostState, SNAPSHOT_BYTES_MAX, Snapshot};
@@ -21,6 +21,7 @@ use coracle_shmem::Region;
 use coracle_wire::{ContainerSpec, DETAIL_BYTES_MAX, FromM, Limits, Power, QUEUE_LEN_MAX, SPEC_BYTES_MAX, ToM};
 
 use crate::entry::{Entry, Prepared, Role};
+use crate::outbox::Outbox;
 
 /// Fuel of one slice: how much of the core a container gets before another one may run.
 pub const SLICE_FUEL: u64 = 20_000;
@@ -30,6 +31,13 @@ const HOLD_US_MAX: u64 = 3_000_000;
 const LOCKSTEP_EVENTS_MAX: usize = 8;
 /// Most frames of one turn; the rest follows in the next. It bounds what a slow A makes this core hold.
 const FRAMES_AT_ONCE_MAX: usize = 16;
+/// While more messages than this wait for A's credit, A gets none for more requests: each may cause further messages.
+const WAITING_GRANT_MAX: usize = 16;
+/// Messages that may wait for A's credit. What A may still ask for when it is granted no more causes fewer; an A that
+/// makes more wait does not keep to the protocol.
+const WAITING_MAX: usize = 128;
+/// Questions for numbers that are taken at once: each is answered by a message a container.
+const QUESTIONS_MAX: u32 = 2;
 /// Heap that a container needs beside memory and code: engine, store and its largest call stack, in bytes.
 const HEAP_CONTAINER_BYTES: u64 = 12 * 1024 + coracle_sandbox::STACK_BYTES_MAX as u64;
 /// Heap a byte of module: the module itself, and up to nine times as much translated code (measured for wasmi 2.0 with
@@ -76,6 +84,7 @@ pub struct Supervisor<'m> {
     /// The wake that A has not confirmed: reason and when it was asked for.
     waking: Option<(Name, u64)>,
     frames: VecDeque<Vec<u8>>,
+    outbox: Outbox,
     /// Frames wait for a buffer: nothing is added that can wait here as well.
     blocked: bool,
     next: usize,
@@ -84,12 +93,13 @@ pub struct Supervisor<'m> {
 }
 
 impl<'m> Supervisor<'m> {
-    /// A supervisor without containers. `boot_id` must differ between boots.
+    /// A supervisor without containers. `boot_id` must differ between boots; `room` is what the ring from A holds.
     #[must_use]
-    pub fn new(memories: Memories<'m>, budget: Budget, boot_id: u32) -> Self {
+    pub fn new(memories: Memories<'m>, budget: Budget, boot_id: u32, room: Credit) -> Self {
+        let window = Credit { bulk: room.bulk.min(QUESTIONS_MAX), ..room };
         Self {
             budget,
-            link: Responder::new(boot_id, VERSIONS),
+            link: Responder::new(boot_id, VERSIONS, window),
             bulk_in: BulkReader::new(memories.bulk_to_m),
             bulk_out: BulkWriter::new(memories.bulk_to_a, boot_id),
             retained_area: memories.retained,
@@ -102,6 +112,7 @@ impl<'m> Supervisor<'m> {
             ledger: WakeLedger::default(),
             waking: None,
             frames: VecDeque::new(),
+            outbox: Outbox::default(),
             blocked: false,
             next: 0,
             time_us: 0,
@@ -196,9 +207,9 @@ impl<'m> Supervisor<'m> {
         self.session_ended();
     }
 
-    /// A frame of the link.
+    /// A frame of the link. `now_us` is the board's clock, read after the frame was received.
     pub fn frame(&mut self, bytes: &[u8], now_us: u64) {
-        let (event, reply) = self.link.receive(bytes);
+        let (event, reply) = self.link.receive(bytes, now_us);
         // Before the reply: what waits to be sent is of the old session, the reply of the new one.
         if matches!(event, Event::Up { .. } | Event::Down(_)) {
             self.session_ended();
@@ -207,18 +218,18 @@ impl<'m> Supervisor<'m> {
             self.send_frame(&reply);
         }
         match event {
-            Event::Nothing => {}
+            Event::Nothing | Event::Dropped(_) => {}
             Event::Up { version, .. } => {
                 info!("session with A opened, version {}", version);
                 self.power = Power::Awake;
                 self.send_inventory();
             }
-            Event::Down(_) => warn!("a message from A is missing: waiting for a new session"),
+            Event::Down(reason) => warn!("the session with A is over: {}", reason.as_str()),
             Event::Refused { ours, theirs } => error!(
                 "A speaks versions {} to {}, this firmware {} to {}: update one of them",
                 theirs.min, theirs.max, ours.min, ours.max
             ),
-            Event::Message(body) => match coracle_wire::decode::<ToM>(body) {
+            Event::Message { body, .. } => match coracle_wire::decode::<ToM>(body) {
                 Some(message) => self.message(message, now_us),
                 None => warn!("a message from A is malformed and was dropped"),
             },
@@ -259,19 +270,28 @@ impl<'m> Supervisor<'m> {
 
     /// Does one bounded piece of work: what can be sent is sent, and at most one container runs for one slice.
     pub fn step(&mut self, now_us: u64) {
+        if self.outbox.len() <= WAITING_GRANT_MAX {
+            self.link.grant();
+        }
         self.deliver_to_a(now_us);
         self.poll_moves(now_us);
         let count = self.entries.len();
-        let Some(turn) = (0..count)
+        let turn = (0..count)
             .map(|i| (self.next + i) % count.max(1))
-            .find(|i| self.entries.get(*i).is_some_and(|e| e.as_ref().is_some_and(Entry::is_runnable)))
-        else {
-            return;
-        };
-        self.next = turn + 1;
-        self.run_slice(turn);
-        self.poll_moves(now_us);
+            .find(|i| self.entries.get(*i).is_some_and(|e| e.as_ref().is_some_and(Entry::is_runnable)));
+        if let Some(turn) = turn {
+            self.next = turn + 1;
+            self.run_slice(turn);
+            self.poll_moves(now_us);
+        }
         self.deliver_to_a(now_us);
+        // A sleeping A is not told: it asks when it wakes.
+        if self.power == Power::Awake
+            && !self.blocked
+            && let Some(frame) = self.link.credit_frame()
+        {
+            self.send_frame(&frame);
+        }
     }
 
     // ---- running -------------------------------------------------------------------------------------------------
@@ -377,15 +397,40 @@ impl<'m> Supervisor<'m> {
 
     // ---- towards A -----------------------------------------------------------------------------------------------
 
-    /// Sends what waits for containers on A, as far as the session and A's power allow.
+    /// Sends what waits, and then what waits for containers on A, as far as the session, A's credit and its power allow.
     fn deliver_to_a(&mut self, now_us: u64) {
-        if !self.adopted || !self.link.is_up() {
+        self.flush(now_us);
+        if !self.adopted {
             return;
         }
         for index in 0..self.entries.len() {
-            while !self.blocked && self.frames.len() < FRAMES_AT_ONCE_MAX {
+            // An event is made a message when it can go out at once: until then the container's queue keeps it.
+            while self.may_send() && self.outbox.len() == 0 && self.link.next(false, true).is_some() {
                 let Some(message) = self.next_delivery(index, now_us) else { break };
                 self.send(&message);
+                self.flush(now_us);
+            }
+        }
+    }
+
+    fn may_send(&self) -> bool {
+        !self.blocked && self.frames.len() < FRAMES_AT_ONCE_MAX
+    }
+
+    /// Sends what waits for credit, as far as there is some.
+    fn flush(&mut self, now_us: u64) {
+        if self.outbox.len() > WAITING_MAX
+            && let Some(frame) = self.link.backlog()
+        {
+            warn!("A takes no messages: the session is over");
+            self.session_ended();
+            self.send_frame(&frame);
+        }
+        let mut out = [0; FRAME_BYTES_MAX];
+        while self.may_send() {
+            let Some((channel, body)) = self.outbox.take_next(&self.link) else { return };
+            if let Ok(frame) = self.link.send(channel, &body, now_us, &mut out) {
+                self.frames.push_back(frame.to_vec());
             }
         }
     }
@@ -447,11 +492,11 @@ impl<'m> Supervisor<'m> {
         }
     }
 
+    /// Sends a message, now or when A has room. Without a session it is dropped: the next one begins with an inventory.
     fn send(&mut self, message: &FromM) {
-        let (mut body, mut frame) = ([0; FRAME_BYTES_MAX], [0; FRAME_BYTES_MAX]);
-        let Some(body) = coracle_wire::encode(message, &mut body) else { return };
-        if let Some(frame) = self.link.send(body, &mut frame) {
-            self.frames.push_back(frame.to_vec());
+        let mut body = [0; BODY_BYTES_MAX];
+        if let Some(body) = coracle_wire::encode(message, &mut body).filter(|_| self.link.is_up()) {
+            self.outbox.push(message.channel(), body);
         }
     }
 
@@ -466,6 +511,7 @@ impl<'m> Supervisor<'m> {
     fn session_ended(&mut self) {
         self.adopted = false;
         self.frames.clear();
+        self.outbox.clear();
         self.bulk_out.free_all();
         self.waking = None;
         // Until A says otherwise, assume that nobody there wants to be disturbed.
@@ -585,7 +631,7 @@ impl<'m> Supervisor<'m> {
     }
 
     /// Reads a block of A's bulk area.
-    fn fetch(&self, block: &BulkRef, limit: usize) -> Result<Vec<u8>, &'static str> {
+    fn fetch(&mut self, block: &BulkRef, limit: usize) -> Result<Vec<u8>, &'static str> {
         let len = self.bulk_in.check(block, limit).map_err(|_| "a bulk descriptor is outside its area or stale")?;
         let mut bytes = vec![0; len];
         self.bulk_in.get(block, &mut bytes).map_err(|_| "a bulk block changed while it was read")?;

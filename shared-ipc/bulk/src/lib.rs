@@ -10,5 +10,5 @@
 mod area;
 mod retained;
 
-pub use area::{BLOCKS_MAX, BulkError, BulkReader, BulkRef, BulkWriter};
+pub use area::{BLOCKS_MAX, BulkError, BulkReader, BulkRef, BulkWriter, GRANULE_BYTES, Refusals};
 pub use retained::{RetainedReader, RetainedWriter, SLOTS_MAX};

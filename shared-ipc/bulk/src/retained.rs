@@ -10,7 +10,7 @@
 //! 8    slots: SLOTS_MAX times 2 copies of equal size: txn u32 | len u32 | payload
 //! ```
 
-use coracle_shmem::{OutOfRegion, Region, acquire_barrier, full_barrier};
+use coracle_shmem::{Cache, Coherent, OutOfRegion, Region, acquire_barrier, full_barrier};
 
 /// Slots in the retained area: the most containers that are checkpointed.
 pub const SLOTS_MAX: usize = 16;
@@ -29,6 +29,7 @@ fn copy_at(area: &Region<'_>, slot: usize, copy: usize) -> usize {
 #[derive(Debug)]
 pub struct RetainedWriter<'m> {
     area: Region<'m>,
+    cache: &'m dyn Cache,
     txn: u32,
     /// The copy of each slot that the committed transaction counts.
     current: [u8; SLOTS_MAX],
@@ -37,22 +38,32 @@ pub struct RetainedWriter<'m> {
 }
 
 impl<'m> RetainedWriter<'m> {
-    /// Starts a new life of the area: forgets what an earlier one left. Call it only after the A core has read what it
-    /// wants to keep.
+    /// Starts a new life of the area, in memory that needs no cache maintenance: forgets what an earlier one left. Call
+    /// it only after the A core has read what it wants to keep.
     ///
     /// # Errors
     /// [`OutOfRegion`] when the area is too small.
     pub fn start(area: Region<'m>) -> Result<Self, OutOfRegion> {
+        Self::start_with_cache(area, &Coherent)
+    }
+
+    /// As [`RetainedWriter::start`], for memory that this core sees through `cache`: a reset loses what is only there.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] when the area is too small or does not consist of whole cache lines.
+    pub fn start_with_cache(area: Region<'m>, cache: &'m dyn Cache) -> Result<Self, OutOfRegion> {
         // Transaction 0 counts nothing: every copy's number is higher or 0.
         area.store_u32(0, 0)?;
+        area.clean(cache, 0, FIRST_SLOT_AT)?;
         full_barrier();
         for slot in 0..SLOTS_MAX {
             for copy in 0..2 {
                 area.store_u32(copy_at(&area, slot, copy), 0)?;
             }
         }
+        area.clean(cache, 0, area.len())?;
         full_barrier();
-        Ok(Self { area, txn: 0, current: [0; SLOTS_MAX], open: [false; SLOTS_MAX] })
+        Ok(Self { area, cache, txn: 0, current: [0; SLOTS_MAX], open: [false; SLOTS_MAX] })
     }
 
     /// Largest payload of a slot, in bytes.
@@ -79,6 +90,8 @@ impl<'m> RetainedWriter<'m> {
         self.area.write(at + HEAD_BYTES, payload)?;
         full_barrier();
         self.area.store_u32(at, self.txn.wrapping_add(1))?;
+        // Lines may leave the cache in any order before this. None of them counts until `commit` does.
+        self.area.clean(self.cache, at, HEAD_BYTES + payload.len())?;
         if let Some(open) = self.open.get_mut(slot) {
             *open = true;
         }
@@ -93,6 +106,7 @@ impl<'m> RetainedWriter<'m> {
         self.txn = self.txn.wrapping_add(1);
         full_barrier();
         self.area.store_u32(0, self.txn)?;
+        self.area.clean(self.cache, 0, FIRST_SLOT_AT)?;
         full_barrier();
         for (open, current) in self.open.iter_mut().zip(&mut self.current) {
             if core::mem::take(open) {
@@ -110,10 +124,20 @@ pub struct RetainedReader<'m> {
 }
 
 impl<'m> RetainedReader<'m> {
-    /// A reader of `area`.
+    /// A reader of `area`, in memory that needs no cache maintenance.
     #[must_use]
     pub fn new(area: Region<'m>) -> Self {
         Self { area }
+    }
+
+    /// A reader of `area`, which this core sees through `cache`. The writer is dead, so what is in memory now stays: the
+    /// lines that this core fetched earlier are dropped here, once.
+    ///
+    /// # Errors
+    /// [`OutOfRegion`] when the area does not consist of whole cache lines.
+    pub fn with_cache(area: Region<'m>, cache: &dyn Cache) -> Result<Self, OutOfRegion> {
+        area.invalidate(cache, 0, area.len())?;
+        Ok(Self { area })
     }
 
     /// The length of the payload that counts in `slot`, or `None` when the slot is empty.

@@ -1,10 +1,10 @@
 //! The 16-byte message header and the name-service message (Linux `drivers/rpmsg/virtio_rpmsg_bus.c`, `rpmsg_ns.c`).
 
-/// Bytes of a buffer, header included. A constant of the kernel's driver.
+/// Bytes of a buffer with Linux, header included: a constant of the kernel's driver.
 pub const BUFFER_BYTES: usize = 512;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 16;
-/// Largest payload.
+/// Largest payload with Linux.
 pub const PAYLOAD_BYTES_MAX: usize = BUFFER_BYTES - HEADER_BYTES;
 /// "Any address".
 pub const ADDRESS_ANY: u32 = u32::MAX;
@@ -58,14 +58,21 @@ pub struct NameService {
 }
 
 impl NameService {
-    /// An announcement for `name`, which is cut to 31 bytes: the last byte stays NUL, as the kernel forces it.
+    /// An announcement for `name`, or `None` unless that has 1 to 31 bytes without a NUL: the field's last byte stays NUL,
+    /// as the kernel forces it.
     #[must_use]
-    pub fn new(name: &str, address: u32, destroyed: bool) -> Self {
+    pub fn new(name: &str, address: u32, destroyed: bool) -> Option<Self> {
         let mut field = [0; NAME_BYTES];
-        for (to, from) in field.iter_mut().take(NAME_BYTES - 1).zip(name.bytes()) {
-            *to = from;
+        if name.is_empty() || name.len() >= NAME_BYTES || name.contains('\0') {
+            return None;
         }
-        Self { name: field, address, destroyed }
+        field.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        Some(Self { name: field, address, destroyed })
+    }
+
+    /// Whether there is a name at all.
+    pub(crate) fn has_name(&self) -> bool {
+        self.name[0] != 0
     }
 
     /// The channel name up to its first NUL, or "" when it is not UTF-8.

@@ -16,8 +16,12 @@ pub const VRING_ENTRIES_MAX: usize = 256;
 const DESC_BYTES: usize = 16;
 /// avail.flags or used.flags bit 0: the writer of the ring does not want to be kicked.
 pub(crate) const NO_KICK: u16 = 1;
+/// desc.flags bit 0: the chain goes on at `next`.
+pub(crate) const DESC_NEXT: u16 = 1;
 /// desc.flags bit 1: the device writes this buffer.
 pub(crate) const DESC_WRITE: u16 = 2;
+/// desc.flags bit 2: the buffer holds descriptors.
+pub(crate) const DESC_INDIRECT: u16 = 4;
 
 /// Entries and alignment of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,11 @@ pub struct VringSize {
 }
 
 impl VringSize {
+    /// Linux on i.MX, and NXP's SDK: 256 entries, aligned to a page.
+    pub const LINUX: Self = Self { entries: 256, align: 4096 };
+    /// ST's STM32MP1 examples: 16 entries, aligned to 16 bytes.
+    pub const ST: Self = Self { entries: 16, align: 16 };
+
     /// A size. `entries` must be a power of two up to [`VRING_ENTRIES_MAX`], `align` a power of two from 4 up to 65536.
     #[must_use]
     pub const fn new(entries: u16, align: u32) -> Option<Self> {
@@ -56,7 +65,9 @@ impl VringSize {
     }
 
     const fn used(self) -> usize {
-        (self.avail() + 6 + 2 * self.entries as usize).next_multiple_of(self.align as usize)
+        // The alignment is a power of two; a mask instead of `next_multiple_of` needs no division and cannot panic.
+        let mask = self.align as usize - 1;
+        (self.avail() + 6 + 2 * self.entries as usize + mask) & !mask
     }
 
     /// Bytes that the ring occupies.
@@ -71,6 +82,7 @@ impl VringSize {
 pub(crate) struct Desc {
     pub(crate) addr: u64,
     pub(crate) len: u32,
+    pub(crate) flags: u16,
 }
 
 /// Typed access to the fields of one ring. Every method is one load or store (a descriptor: several, which is why a
@@ -78,7 +90,11 @@ pub(crate) struct Desc {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Vring<'m> {
     region: Region<'m>,
-    size: VringSize,
+    entries: u16,
+    /// Offset of the avail ring.
+    avail: usize,
+    /// Offset of the used ring.
+    used: usize,
 }
 
 impl<'m> Vring<'m> {
@@ -86,26 +102,27 @@ impl<'m> Vring<'m> {
         if region.len() < size.bytes() {
             return Err(OutOfRegion);
         }
-        Ok(Self { region, size })
+        Ok(Self { region, entries: size.entries, avail: size.avail(), used: size.used() })
     }
 
     pub(crate) fn entries(&self) -> u16 {
-        self.size.entries
+        self.entries
     }
 
     fn slot(&self, index: u16) -> usize {
-        usize::from(index & (self.size.entries - 1))
+        usize::from(index & (self.entries - 1))
     }
 
     pub(crate) fn clear(&self) -> Result<(), OutOfRegion> {
-        self.region.zero(0, self.size.bytes())
+        self.region.zero(0, self.used + 6 + 8 * usize::from(self.entries))
     }
 
     pub(crate) fn desc(&self, id: u16) -> Result<Desc, OutOfRegion> {
         let at = DESC_BYTES * self.slot(id);
         let low = self.region.load_u32(at)?;
         let high = self.region.load_u32(at + 4)?;
-        Ok(Desc { addr: u64::from(high) << 32 | u64::from(low), len: self.region.load_u32(at + 8)? })
+        let (len, flags) = (self.region.load_u32(at + 8)?, self.region.load_u16(at + 12)?);
+        Ok(Desc { addr: u64::from(high) << 32 | u64::from(low), len, flags })
     }
 
     pub(crate) fn set_desc(&self, id: u16, addr: u64, len: u32, flags: u16) -> Result<(), OutOfRegion> {
@@ -119,48 +136,52 @@ impl<'m> Vring<'m> {
     }
 
     pub(crate) fn avail_flags(&self) -> Result<u16, OutOfRegion> {
-        self.region.load_u16(self.size.avail())
+        self.region.load_u16(self.avail)
     }
 
     pub(crate) fn set_avail_flags(&self, flags: u16) -> Result<(), OutOfRegion> {
-        self.region.store_u16(self.size.avail(), flags)
+        self.region.store_u16(self.avail, flags)
     }
 
     pub(crate) fn avail_index(&self) -> Result<u16, OutOfRegion> {
-        self.region.load_u16(self.size.avail() + 2)
+        self.region.load_u16(self.avail + 2)
     }
 
     pub(crate) fn set_avail_index(&self, index: u16) -> Result<(), OutOfRegion> {
-        self.region.store_u16(self.size.avail() + 2, index)
+        self.region.store_u16(self.avail + 2, index)
     }
 
     pub(crate) fn avail_entry(&self, index: u16) -> Result<u16, OutOfRegion> {
-        self.region.load_u16(self.size.avail() + 4 + 2 * self.slot(index))
+        self.region.load_u16(self.avail + 4 + 2 * self.slot(index))
     }
 
     pub(crate) fn set_avail_entry(&self, index: u16, id: u16) -> Result<(), OutOfRegion> {
-        self.region.store_u16(self.size.avail() + 4 + 2 * self.slot(index), id)
+        self.region.store_u16(self.avail + 4 + 2 * self.slot(index), id)
     }
 
     pub(crate) fn used_flags(&self) -> Result<u16, OutOfRegion> {
-        self.region.load_u16(self.size.used())
+        self.region.load_u16(self.used)
+    }
+
+    pub(crate) fn set_used_flags(&self, flags: u16) -> Result<(), OutOfRegion> {
+        self.region.store_u16(self.used, flags)
     }
 
     pub(crate) fn used_index(&self) -> Result<u16, OutOfRegion> {
-        self.region.load_u16(self.size.used() + 2)
+        self.region.load_u16(self.used + 2)
     }
 
     pub(crate) fn set_used_index(&self, index: u16) -> Result<(), OutOfRegion> {
-        self.region.store_u16(self.size.used() + 2, index)
+        self.region.store_u16(self.used + 2, index)
     }
 
     pub(crate) fn used_entry(&self, index: u16) -> Result<(u32, u32), OutOfRegion> {
-        let at = self.size.used() + 4 + 8 * self.slot(index);
+        let at = self.used + 4 + 8 * self.slot(index);
         Ok((self.region.load_u32(at)?, self.region.load_u32(at + 4)?))
     }
 
     pub(crate) fn set_used_entry(&self, index: u16, id: u16, len: u32) -> Result<(), OutOfRegion> {
-        let at = self.size.used() + 4 + 8 * self.slot(index);
+        let at = self.used + 4 + 8 * self.slot(index);
         self.region.store_u32(at, u32::from(id))?;
         self.region.store_u32(at + 4, len)
     }

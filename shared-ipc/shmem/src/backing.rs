@@ -3,15 +3,14 @@
 use core::ffi::c_void;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
-use std::boxed::Box;
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
-use std::vec;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::Region;
+use crate::{CACHE_LINE_BYTES_MAX, Region};
 
 /// A file mapped shared: the same bytes as in QEMU's guest or in the other process of the host board.
 #[derive(Debug)]
@@ -62,8 +61,9 @@ impl Drop for MappedFile {
 /// A zeroed heap block, for simulations in which both cores live in one process.
 #[derive(Debug)]
 pub struct HeapRegion {
-    words: *mut u64,
-    count: usize,
+    base: NonNull<u8>,
+    len: usize,
+    layout: Layout,
 }
 
 // SAFETY: the block is owned by this value; access goes through `Region`, which is Sync.
@@ -72,26 +72,32 @@ unsafe impl Send for HeapRegion {}
 unsafe impl Sync for HeapRegion {}
 
 impl HeapRegion {
-    /// At least `len` zero bytes, rounded up to a multiple of 8.
+    /// At least `len` zero bytes, rounded up to a multiple of 8, at the start of a cache line. Ends the process when
+    /// there is no such memory, as every allocation does.
     #[must_use]
     pub fn new(len: usize) -> Self {
-        let count = len.div_ceil(8);
-        let words = Box::into_raw(vec![0u64; count].into_boxed_slice()).cast();
-        Self { words, count }
+        let len = len.checked_next_multiple_of(8).unwrap_or(usize::MAX);
+        let Ok(layout) = Layout::from_size_align(len.max(1), CACHE_LINE_BYTES_MAX) else {
+            handle_alloc_error(Layout::new::<u64>())
+        };
+        // SAFETY: the size is not 0.
+        let block = unsafe { alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(block) else { handle_alloc_error(layout) };
+        Self { base, len, layout }
     }
 
     /// The block as a region.
     #[must_use]
     pub fn region(&self) -> Region<'_> {
-        // SAFETY: the allocation is `count * 8` bytes, aligned to 8, lives as long as `self`, and after `into_raw` no
-        // reference to it exists.
-        unsafe { Region::new(self.words.cast(), self.count * 8) }
+        // SAFETY: the allocation is at least `len` bytes, aligned to a cache line, lives as long as `self`, and no
+        // reference to it is ever made.
+        unsafe { Region::new(self.base.as_ptr(), self.len) }
     }
 }
 
 impl Drop for HeapRegion {
     fn drop(&mut self) {
-        // SAFETY: pointer and length are those of the box that `new` gave up; nobody else frees it.
-        drop(unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(self.words, self.count)) });
+        // SAFETY: pointer and layout are those of the allocation in `new`; every Region borrowed from `self` has ended.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) };
     }
 }

@@ -4,6 +4,9 @@
 //! go at the end; a changed meaning is a new variant. What both sides speak is settled by the link's version range
 //! before any of this is read. The bytes of every message are pinned by `tests/golden`.
 //!
+//! Which channel of the link a message takes is its own matter ([`ToM::channel`], [`FromM::channel`]): messages whose
+//! order among each other means something share one.
+//!
 //! Every descriptor ([`BulkRef`]) points into the *sender's* bulk area; the answer to the message gives the block back.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -14,6 +17,7 @@ use coracle_bulk::BulkRef;
 use coracle_guest_abi::host::Name;
 use coracle_guest_abi::{GRANTS_MAX, MESSAGE_BYTES_MAX};
 use coracle_lifecycle::{ExitReason, State};
+use coracle_link::Channel;
 use coracle_migrate::role::{MigrationId, RefuseReason, Step};
 use coracle_migrate::snapshot::DigestBytes;
 use heapless::{String, Vec};
@@ -111,6 +115,28 @@ pub enum ToM {
         /// The reasons whose rules, and whose past, stay.
         reasons: Vec<Name, GRANTS_MAX>,
     },
+}
+
+impl ToM {
+    /// The channel that it takes. What A tells M is about who holds what, in this order; only questions for numbers are
+    /// not.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self {
+            Self::Query => Channel::Bulk,
+            Self::Begin
+            | Self::Deploy { .. }
+            | Self::Remote { .. }
+            | Self::Remove { .. }
+            | Self::WakeRule { .. }
+            | Self::Ack { .. }
+            | Self::Power(_)
+            | Self::MoveOut { .. }
+            | Self::Migrate { .. }
+            | Self::Lockstep(_)
+            | Self::KeepWakeRules { .. } => Channel::Control,
+        }
+    }
 }
 
 /// Messages from M to A.
@@ -233,6 +259,25 @@ pub enum FromM {
         /// Events that wait for A's acknowledgement.
         unacknowledged: u16,
     },
+}
+
+impl FromM {
+    /// The channel that it takes. Events and wakes are one stream, with one numbering for each container: a wake that
+    /// overtook events would make them look like repeats.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match self {
+            Self::Event { .. } | Self::Wake { .. } | Self::ContainerStats { .. } | Self::Stats { .. } => Channel::Bulk,
+            Self::Holds { .. }
+            | Self::InventoryEnd
+            | Self::Deployed { .. }
+            | Self::DeployRefused { .. }
+            | Self::Woken { .. }
+            | Self::Exited { .. }
+            | Self::MoveRefused { .. }
+            | Self::Migrate { .. } => Channel::Control,
+        }
+    }
 }
 
 /// Encodes a message into `out`; `None` when it is too long for a link body, which no message of ours is.

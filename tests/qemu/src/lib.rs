@@ -6,7 +6,8 @@
 mod qemu;
 
 pub use qemu::{
-    CONSOLE_FILE, DOORBELL_SOCKET, LaunchError, QEMU_PROGRAM, Qemu, SENSOR_SOCKET, SHARED_FILE, firmware, qemu_or_skip,
+    CONSOLE_FILE, DOORBELL_SOCKET, LaunchError, QEMU_PROGRAM, Qemu, SENSOR_SOCKET, SHARED_FILE, firmware, firmware_of,
+    qemu_or_skip,
 };
 
 use std::time::{Duration, Instant};

@@ -10,14 +10,10 @@ use crate::wait_for;
 
 /// The emulator.
 pub const QEMU_PROGRAM: &str = "qemu-system-arm";
-/// The machine that the board file describes.
-const MACHINE: &str = "mps2-an386";
-/// The board.
+/// The board that the example runs on, and most tests.
 const BOARD: &str = "qemu-an386";
-/// The package that is built for it.
-const FIRMWARE_PACKAGE: &str = "coracle-firmware-qemu-an386";
 
-/// Name in the run directory of the file behind the shared memory.
+/// Name in the run directory of the file behind the chip's memory that the shared memory is, or is a part of.
 pub const SHARED_FILE: &str = "shared.mem";
 /// Name in the run directory of the doorbell's socket.
 pub const DOORBELL_SOCKET: &str = "doorbell.sock";
@@ -32,8 +28,14 @@ const QEMU_LOG_FILE: &str = "qemu.log";
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// The board file is broken.
-    #[error("board {BOARD} is not usable")]
+    #[error("the board is not usable")]
     Board(#[from] BoardError),
+    /// The board is none that the emulator plays.
+    #[error("board {board} runs no firmware")]
+    NoFirmware {
+        /// Its name.
+        board: String,
+    },
     /// A file in the run directory could not be made.
     #[error("cannot prepare {path}")]
     Prepare {
@@ -57,19 +59,30 @@ pub enum LaunchError {
 #[derive(Debug)]
 pub struct Qemu {
     child: Child,
+    board: String,
     elf: PathBuf,
     run_dir: PathBuf,
 }
 
 impl Qemu {
-    /// Starts `elf` with its files in `run_dir`, which must exist. A shared memory that is there already is kept, as a
-    /// restart of the M core alone would find it. Returns when both sockets take connections.
+    /// Starts `elf` on the board `qemu-an386`, see [`Qemu::launch_on`].
     ///
     /// # Errors
     /// [`LaunchError`].
     pub fn launch(elf: &Path, run_dir: &Path) -> Result<Self, LaunchError> {
-        let child = start(elf, run_dir)?;
-        let mut qemu = Self { child, elf: elf.to_owned(), run_dir: run_dir.to_owned() };
+        Self::launch_on(BOARD, elf, run_dir)
+    }
+
+    /// Starts `elf` on the board of this name with its files in `run_dir`, which must exist. A shared memory that is there
+    /// already is kept, as a restart of the M core alone would find it; the emulator loads `elf` over what a part of it
+    /// holds, on boards whose code lies in the memory behind the shared memory. Returns when both sockets take
+    /// connections.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn launch_on(board: &str, elf: &Path, run_dir: &Path) -> Result<Self, LaunchError> {
+        let child = start(board, elf, run_dir)?;
+        let mut qemu = Self { child, board: board.to_owned(), elf: elf.to_owned(), run_dir: run_dir.to_owned() };
         qemu.wait_until_up()?;
         Ok(qemu)
     }
@@ -89,7 +102,7 @@ impl Qemu {
     /// [`LaunchError`].
     pub fn restart(&mut self) -> Result<(), LaunchError> {
         self.kill().map_err(LaunchError::Start)?;
-        self.child = start(&self.elf, &self.run_dir)?;
+        self.child = start(&self.board, &self.elf, &self.run_dir)?;
         self.wait_until_up()
     }
 
@@ -111,7 +124,7 @@ impl Qemu {
         self.run_dir.join(SENSOR_SOCKET)
     }
 
-    /// The file behind the shared memory.
+    /// The file behind the chip's memory that the shared memory is, or is a part of.
     #[must_use]
     pub fn shared_path(&self) -> PathBuf {
         self.run_dir.join(SHARED_FILE)
@@ -148,8 +161,10 @@ impl Drop for Qemu {
     }
 }
 
-fn start(elf: &Path, run_dir: &Path) -> Result<Child, LaunchError> {
-    let bytes = Board::builtin(BOARD)?.shared.bytes;
+fn start(board: &str, elf: &Path, run_dir: &Path) -> Result<Child, LaunchError> {
+    let board = Board::builtin(board)?;
+    let Some(firmware) = &board.firmware else { return Err(LaunchError::NoFirmware { board: board.name }) };
+    let (machine, bytes) = (&board.chip.name, board.shared_backing.bytes);
     let path = |name: &str| run_dir.join(name);
     let prepared = |name: &str, result: io::Result<()>| {
         result.map_err(|source| LaunchError::Prepare { path: run_dir.join(name), source })
@@ -170,8 +185,9 @@ fn start(elf: &Path, run_dir: &Path) -> Result<Child, LaunchError> {
     // path for the end of the option.
     Command::new(QEMU_PROGRAM)
         .current_dir(run_dir)
-        .args(["-M", &format!("{MACHINE},memory-backend=shared"), "-display", "none", "-monitor", "none"])
+        .args(["-M", &format!("{machine},memory-backend=shared"), "-display", "none", "-monitor", "none"])
         .args(["-object", &format!("memory-backend-file,id=shared,mem-path={SHARED_FILE},size={bytes},share=on")])
+        .args(["-global", &format!("armv7m.init-nsvtor={:#x}", firmware.code.address)])
         .args(["-serial", &format!("file:{CONSOLE_FILE}")])
         .args(["-chardev", &format!("socket,id=doorbell,path={DOORBELL_SOCKET},server=on,wait=off")])
         .args(["-serial", "chardev:doorbell"])
@@ -202,19 +218,28 @@ pub fn qemu_or_skip() -> bool {
     false
 }
 
-/// Builds a program of the firmware package and returns its ELF.
+/// Builds a program of the firmware package of the board `qemu-an386`, see [`firmware_of`].
 ///
 /// # Errors
 /// What is wrong with the board file, or what the build said.
 pub fn firmware(program: &str) -> Result<PathBuf, String> {
-    let board = Board::builtin(BOARD).map_err(|error| error.to_string())?;
+    firmware_of(BOARD, program)
+}
+
+/// Builds a program of the firmware package of the board of this name and returns its ELF.
+///
+/// # Errors
+/// What is wrong with the board file, or what the build said.
+pub fn firmware_of(board: &str, program: &str) -> Result<PathBuf, String> {
+    let package = format!("coracle-firmware-{board}");
+    let board = Board::builtin(board).map_err(|error| error.to_string())?;
     let target = board.firmware.ok_or("the board runs no firmware")?.target;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(&root)
-        .args(["build", "--quiet", "--profile", "firmware", "--package", FIRMWARE_PACKAGE])
+        .args(["build", "--quiet", "--profile", "firmware", "--package", &package])
         .args(["--bin", program, "--target", &target])
         .env("DEFMT_LOG", env::var_os("DEFMT_LOG").unwrap_or_else(|| "debug".into()))
         .output()

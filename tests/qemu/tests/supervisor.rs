@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 
 use coracle_boards::{Board, SharedLayout, Span};
-use coracle_link::{CHANNEL, DownReason, Event, FRAME_BYTES_MAX, Frame, Initiator, VERSIONS, Versions, encode};
+use coracle_link::{CHANNEL, Credit, DownReason, Event, FRAME_BYTES_MAX, Frame, Initiator, VERSIONS, Versions, encode};
 use coracle_rpmsg::{
-    ControlWords, Driver, KICK_TO_DEVICE, KICK_TO_DRIVER, Layout, NAME_SERVICE_ADDRESS, NameService, PAYLOAD_BYTES_MAX,
+    ControlWords, Driver, Endpoint, Instance, KICK_TO_DRIVER, Layout, PAYLOAD_BYTES_MAX, Received, Rpmsg as _,
     STATUS_DRIVER_OK, VringSize, read_table,
 };
 use coracle_shmem::{MappedFile, Region};
@@ -18,71 +18,81 @@ const FIRMWARE: &str = "coracle-firmware-qemu-an386";
 /// The A side, reduced to what these tests need.
 struct ASide<'m> {
     words: ControlWords<'m>,
-    driver: Driver<'m>,
+    rpmsg: Instance<Driver<'m>, 1>,
+    ours: Endpoint,
     doorbell: UnixStream,
 }
 
 impl<'m> ASide<'m> {
     /// Takes the rings over, as a user-space driver does: see the resource table's handshake.
     fn attach(shared: Region<'m>, layout: &SharedLayout, mut doorbell: UnixStream) -> Self {
-        let sub = |span: Span| shared.sub(span.offset as usize, span.bytes as usize).expect("inside");
         let size = VringSize::new(layout.vring_num, layout.vring_align).expect("valid");
-        let address = |span: Span| layout.address + span.offset;
-        let table = sub(layout.resource_table);
-        wait_for("a resource table as the board file has it", || {
-            read_table(&table, [address(layout.vring0), address(layout.vring1)], size).ok()
-        })
-        .unwrap();
-        let words = ControlWords::new(table);
+        let vrings = [layout.vring0, layout.vring1].map(|span| layout.address + span.offset);
+        let span = layout.resource_table;
+        let table = shared.sub(span.offset as usize, span.bytes as usize).expect("inside");
+        let words =
+            wait_for("a resource table as the board file has it", || read_table(table, vrings, size).ok()).unwrap();
         let epoch = words.driver_epoch().unwrap() + 1;
         words.set_status(0).unwrap();
         words.set_driver_epoch(epoch).unwrap();
         doorbell.write_all(&[KICK_TO_DRIVER]).unwrap();
         wait_for("M to let go of the rings", || (words.device_epoch() == Ok(epoch)).then_some(())).unwrap();
-        let driver = Driver::new(&Layout {
-            vring0: sub(layout.vring0),
-            vring1: sub(layout.vring1),
-            buffers: sub(layout.buffers),
-            buffers_address: u64::from(address(layout.buffers)),
-            size,
-        })
-        .unwrap();
+        let pieces = [layout.vring0, layout.vring1, layout.buffers].map(|span: Span| (span.offset, span.bytes));
+        let rings = Layout::of_pieces(shared, layout.address, pieces, size).expect("valid");
+        let mut rpmsg = Instance::new(Driver::new(&rings).unwrap());
+        let ours = rpmsg.create_endpoint(A_ENDPOINT).unwrap();
         words.set_status(STATUS_DRIVER_OK).unwrap();
-        doorbell.write_all(&[KICK_TO_DRIVER]).unwrap();
-        Self { words, driver, doorbell }
+        let mut a = Self { words, rpmsg, ours, doorbell };
+        a.doorbell.write_all(&[KICK_TO_DRIVER]).unwrap();
+        a.ring_due();
+        a
     }
 
-    /// The next message: source, destination, payload.
-    fn receive(&mut self) -> (u32, u32, Vec<u8>) {
+    fn ring_due(&mut self) {
+        while let Some(kick) = self.rpmsg.take_kick() {
+            self.doorbell.write_all(&[kick]).unwrap();
+        }
+    }
+
+    /// What arrives next, with its payload.
+    fn receive(&mut self) -> (Received, Vec<u8>) {
         let mut payload = [0; PAYLOAD_BYTES_MAX];
-        let received = wait_for("a message from M", || self.driver.receive(&mut payload).unwrap()).unwrap();
-        self.doorbell.write_all(&[KICK_TO_DRIVER]).unwrap();
-        (received.src, received.dst, payload[..received.len].to_vec())
+        let received = wait_for("a message from M", || self.rpmsg.receive(&mut payload).unwrap()).unwrap();
+        self.ring_due();
+        let len = if let Received::Message { len, .. } = received { len } else { 0 };
+        (received, payload[..len].to_vec())
+    }
+
+    /// The next frame of M's link.
+    fn frame(&mut self) -> Vec<u8> {
+        let (received, bytes) = self.receive();
+        let expected = Received::Message { endpoint: self.ours, src: M_ENDPOINT, len: bytes.len() };
+        assert_eq!(received, expected);
+        bytes
     }
 
     fn send(&mut self, frame: &Frame<'_>) {
         let mut out = [0; FRAME_BYTES_MAX];
         let bytes = encode(frame, &mut out).expect("fits");
-        self.driver.send(A_ENDPOINT, M_ENDPOINT, bytes).unwrap();
-        self.doorbell.write_all(&[KICK_TO_DEVICE]).unwrap();
+        self.rpmsg.send(self.ours, M_ENDPOINT, bytes).unwrap();
+        self.ring_due();
     }
 
     fn expect_announcement(&mut self) {
-        let (src, dst, payload) = self.receive();
-        assert_eq!((src, dst), (M_ENDPOINT, NAME_SERVICE_ADDRESS));
-        assert_eq!(payload, NameService::new(CHANNEL, M_ENDPOINT, false).to_bytes());
+        let (received, _) = self.receive();
+        let Received::Channel(channel) = received else { panic!("not an announcement: {received:?}") };
+        assert_eq!((channel.name(), channel.address, channel.destroyed), (CHANNEL, M_ENDPOINT, false));
     }
 
     /// Opens a session and reads the inventory of a core without containers.
     fn expect_session(&mut self, link: &mut Initiator) {
         let hello = link.open(0);
         self.send(&hello);
-        let (src, dst, bytes) = self.receive();
-        assert_eq!((src, dst), (M_ENDPOINT, A_ENDPOINT));
+        let bytes = self.frame();
         let event = link.receive(&bytes, 0);
-        assert!(matches!(event, Event::Up { version: 1, .. }), "{event:?} from {bytes:02x?}");
-        let (_, _, bytes) = self.receive();
-        let Event::Message(body) = link.receive(&bytes, 0) else { panic!("not a message: {bytes:02x?}") };
+        assert!(matches!(event, Event::Up { version: 2, .. }), "{event:?} from {bytes:02x?}");
+        let bytes = self.frame();
+        let Event::Message { body, .. } = link.receive(&bytes, 0) else { panic!("not a message: {bytes:02x?}") };
         assert_eq!(coracle_wire::decode(body), Some(FromM::InventoryEnd));
     }
 }
@@ -97,7 +107,7 @@ fn the_firmware_opens_a_session_and_again_after_each_reset() {
     let mut qemu = Qemu::launch(&elf, run_dir.path()).unwrap();
     let layout = Board::builtin("qemu-an386").unwrap().shared;
     let memory = MappedFile::open(&qemu.shared_path(), layout.bytes as usize).unwrap();
-    let mut link = Initiator::new(1, VERSIONS);
+    let mut link = Initiator::new(1, VERSIONS, Credit::for_buffers(64));
     for boot_id in 1..=3 {
         let doorbell = UnixStream::connect(qemu.doorbell_path()).unwrap();
         let mut a = ASide::attach(memory.region(), &layout, doorbell);
@@ -131,9 +141,9 @@ fn a_session_without_a_common_version_is_refused_with_both_ranges() {
     let mut a = ASide::attach(memory.region(), &layout, UnixStream::connect(qemu.doorbell_path()).unwrap());
     a.expect_announcement();
     let ours = Versions { min: 700, max: 800 };
-    let mut link = Initiator::new(1, ours);
+    let mut link = Initiator::new(1, ours, Credit::for_buffers(64));
     let hello = link.open(0);
     a.send(&hello);
-    let (_, _, bytes) = a.receive();
+    let bytes = a.frame();
     assert_eq!(link.receive(&bytes, 0), Event::Refused { ours, theirs: VERSIONS });
 }

@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn event(what: What) -> Event {
-        Event { number: 0, time_us: None, what }
+        Event { number: 0, time_us: None, clock: None, what }
     }
 
     fn says(topic: &str, text: &str) -> Event {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use coracle_boards::SharedLayout;
+use coracle_link::Credit;
 use coracle_model::{Desired, Memories, Node, Output, Record};
 use coracle_platform::{DriverPort, PortEvent};
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
@@ -58,7 +59,8 @@ impl<'m> ASide<'m> {
         let desired = store.desired.as_ref().map(|b| Desired::from_bytes(b).expect("a desired state is readable"));
         let records =
             store.records.values().map(|b| Record::from_bytes(b).expect("what was stored can be read")).collect();
-        let node = Node::new(engine(), memories, port.first_epoch(), desired, records);
+        let room = Credit::for_buffers(layout.vring_num);
+        let node = Node::new(engine(), memories, port.first_epoch(), desired, records, room);
         Self { node, port, outputs: VecDeque::new(), look: true, stepped_us: None }
     }
 

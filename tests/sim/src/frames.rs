@@ -2,7 +2,7 @@
 
 use coracle_board_api::SharedLayout;
 use coracle_bulk::BulkRef;
-use coracle_link::{FRAME_BYTES_MAX, Frame};
+use coracle_link::{Credit, FRAME_BYTES_MAX, Frame};
 use coracle_migrate::role::Step;
 use coracle_shmem::Region;
 use coracle_wire::{FromM, ToM};
@@ -15,7 +15,10 @@ const BLOCK_HEAD_BYTES: usize = 8;
 /// Lets `change` see and change the migration step in a frame, if there is one.
 pub fn change_step(direction: Direction, frame: &mut Vec<u8>, change: impl FnOnce(&mut Step<BulkRef>)) {
     let bytes = frame.clone();
-    let Ok(Frame::Data { session, seq, body }) = postcard::from_bytes::<Frame<'_>>(&bytes) else { return };
+    let Ok(Frame::Data { session, channel, seq, credit, sent_us, body }) = postcard::from_bytes::<Frame<'_>>(&bytes)
+    else {
+        return;
+    };
     let mut out = [0; FRAME_BYTES_MAX];
     let body = match direction {
         Direction::ToM => match coracle_wire::decode::<ToM>(body) {
@@ -34,8 +37,24 @@ pub fn change_step(direction: Direction, frame: &mut Vec<u8>, change: impl FnOnc
         },
     };
     let mut whole = [0; FRAME_BYTES_MAX];
-    let data = Frame::Data { session, seq, body: body.unwrap() };
+    let data = Frame::Data { session, channel, seq, credit, sent_us, body: body.unwrap() };
     *frame = coracle_link::encode(&data, &mut whole).unwrap().to_vec();
+}
+
+/// Lets `change` change what a frame grants, if it is one that grants.
+pub fn change_credit(frame: &mut Vec<u8>, change: impl FnOnce(&mut Credit)) {
+    let bytes = frame.clone();
+    let Ok(mut changed) = postcard::from_bytes::<Frame<'_>>(&bytes) else { return };
+    match &mut changed {
+        Frame::Hello { credit, .. }
+        | Frame::Welcome { credit, .. }
+        | Frame::Data { credit, .. }
+        | Frame::Ping { credit, .. }
+        | Frame::Pong { credit, .. }
+        | Frame::Credit { credit, .. } => change(credit),
+        Frame::Reject { .. } | Frame::Reset { .. } => return,
+    }
+    *frame = coracle_link::encode(&changed, &mut [0; FRAME_BYTES_MAX]).unwrap().to_vec();
 }
 
 /// Replaces the payload of a block that travels in that direction by what `change` makes of it, which must not be

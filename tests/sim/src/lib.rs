@@ -15,7 +15,7 @@ mod rng;
 mod world;
 
 pub use a_side::{ASide, Store};
-pub use frames::{change_block, change_step};
+pub use frames::{change_block, change_credit, change_step};
 pub use guests::{Scenario, diagnose, engine, plan, sentinel, spinner, tracker};
 pub use m_side::{MSide, Sensor};
 pub use rng::Rng;

@@ -92,7 +92,7 @@ impl<'m> MSide<'m> {
     /// Boots.
     #[must_use]
     pub fn boot(region: Region<'m>, layout: &SharedLayout, budget: Budget, now_us: u64) -> Self {
-        let core = Core::new(region, layout, budget).unwrap();
+        let core = Core::new(region, layout, budget, None).unwrap();
         Self { core, board: Board::default(), activity: Activity::Busy, booted_us: now_us, turns: 0 }
     }
 

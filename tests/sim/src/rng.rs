@@ -8,7 +8,8 @@ impl Rng {
     /// The numbers of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        // Not a multiple of the generator's step: the seeds' numbers would be the same ones, shifted.
+        Self(seed.wrapping_mul(0xd134_2543_de82_ef95))
     }
 
     /// The next number.

@@ -104,6 +104,8 @@ pub struct World<'m> {
     pub store: Store,
     /// What was told to clients, over all lives of A.
     pub events: Vec<What>,
+    /// What was told without a time on A's clock, or with one that was still to come, over all lives of A.
+    pub undated: Vec<What>,
     /// Answers, over all lives of A.
     pub replies: Vec<Reply>,
     /// Frames that A sent and took.
@@ -155,6 +157,7 @@ impl<'m> World<'m> {
             a: None,
             store: Store::default(),
             events: Vec::new(),
+            undated: Vec::new(),
             replies: Vec::new(),
             frames: [0; 2],
             while_asleep: [0; 2],
@@ -328,6 +331,10 @@ impl<'m> World<'m> {
             Did::Output(Output::Event(event)) => {
                 if !matches!(event.what, What::Log { .. }) {
                     self.progress_us = self.now_us;
+                }
+                let earliest_us = event.clock.map(|clock| clock.us.saturating_sub_unsigned(clock.bound_us));
+                if earliest_us.is_none_or(|us| us > self.now_us.cast_signed()) {
+                    self.undated.push(event.what.clone());
                 }
                 self.events.push(event.what);
             }

@@ -26,8 +26,8 @@ fn versions_without_overlap_are_refused_with_both_ranges() {
     let mut world = World::new(&memory, 1, Scenario::bearing_watch(false));
     world.tamper = Some(Box::new(|_, frame, _, _| {
         let bytes = frame.clone();
-        if let Ok(Frame::Hello { nonce, .. }) = postcard::from_bytes(&bytes) {
-            let hello = Frame::Hello { versions: Versions { min: 7, max: 9 }, nonce };
+        if let Ok(Frame::Hello { nonce, credit, .. }) = postcard::from_bytes(&bytes) {
+            let hello = Frame::Hello { versions: Versions { min: 7, max: 9 }, nonce, credit };
             *frame = coracle_link::encode(&hello, &mut [0; FRAME_BYTES_MAX]).unwrap().to_vec();
         }
     }));

@@ -6,6 +6,7 @@ mod lost_state;
 mod refusals;
 mod silence;
 mod slices;
+mod small_rings;
 mod undisturbed;
 
 use coracle_test_sim::{Scenario, TrackerState, World};

@@ -15,6 +15,7 @@ pub(crate) fn check(world: &World<'_>) -> Result<(), String> {
         let moved = |e: &What| matches!(e, What::Moved { to: t, queued, .. } if *t == to && *queued >= 2);
         expect("a move with undelivered events", world.count(moved) == 1)?;
     }
+    expect("everything has its time on A's clock", world.undated.is_empty())?;
     expect("A sleeps", world.a.as_ref().is_some_and(|a| a.node.is_asleep()))
 }
 

@@ -11,8 +11,8 @@ mod firmware {
     use core::hint::black_box;
 
     use coracle_board_api::{Clock as _, Doorbell, Reset as _, Sensor, Sleep as _, info, warn};
-    use coracle_firmware_qemu_an386::constants::NAME;
-    use coracle_firmware_qemu_an386::{Board, heap_use, start};
+    use coracle_firmware_mps2::{Board, heap_use};
+    use coracle_firmware_qemu_an386::start;
 
     /// Bell: ask the sensor for a block; the sum of its samples is logged when it comes.
     const BELL_SENSOR: u8 = 2;
@@ -43,7 +43,6 @@ mod firmware {
     #[cortex_m_rt::entry]
     fn main() -> ! {
         let mut board = start();
-        info!("board {} up, reset reason {}", NAME, board.reset.reason());
         loop {
             while let Some(bell) = Doorbell::take(&mut board) {
                 answer(&mut board, bell);

@@ -1,0 +1,30 @@
+//! The daemon's clock. It counts on while the system is suspended, so that what is known of the M core's clock stays
+//! true across a suspension.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::time::ClockId;
+
+/// Counts from when it was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start: Duration,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Result<Self> {
+        Ok(Self { start: since_boot().context("cannot read CLOCK_BOOTTIME")? })
+    }
+
+    /// Microseconds.
+    pub(crate) fn now_us(&self) -> u64 {
+        // What could be read once can be read again.
+        let now = since_boot().unwrap_or(self.start);
+        u64::try_from(now.saturating_sub(self.start).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+fn since_boot() -> nix::Result<Duration> {
+    Ok(ClockId::CLOCK_BOOTTIME.now()?.into())
+}
