@@ -87,6 +87,7 @@ impl<'m> Core<'m> {
             self.supervisor.sensor_block(block);
         }
         self.supervisor.step(now_us);
+        self.supervisor.send_out(board.now_us());
         let mut sent = false;
         while let Some(frame) = self.supervisor.take_frame() {
             self.port.send(frame);

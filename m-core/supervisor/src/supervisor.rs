@@ -268,12 +268,8 @@ impl<'m> Supervisor<'m> {
         }
     }
 
-    /// Does one bounded piece of work: what can be sent is sent, and at most one container runs for one slice.
+    /// Does one bounded piece of work: at most one container runs for one slice.
     pub fn step(&mut self, now_us: u64) {
-        if self.outbox.len() <= WAITING_GRANT_MAX {
-            self.link.grant();
-        }
-        self.deliver_to_a(now_us);
         self.poll_moves(now_us);
         let count = self.entries.len();
         let turn = (0..count)
@@ -283,6 +279,14 @@ impl<'m> Supervisor<'m> {
             self.next = turn + 1;
             self.run_slice(turn);
             self.poll_moves(now_us);
+        }
+    }
+
+    /// Makes frames of what can be sent. `now_us` is the board's clock after the work: what a message tells happened
+    /// before it was sent.
+    pub fn send_out(&mut self, now_us: u64) {
+        if self.outbox.len() <= WAITING_GRANT_MAX {
+            self.link.grant();
         }
         self.deliver_to_a(now_us);
         // A sleeping A is not told: it asks when it wakes.

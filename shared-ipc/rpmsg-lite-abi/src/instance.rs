@@ -6,6 +6,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use coracle_rpmsg::{Fault, NAME_SERVICE_BYTES, RxBuffer, TxBuffer};
+use coracle_shmem::acquire_barrier;
 use heapless::Vec;
 
 use crate::end::End;
@@ -228,6 +229,8 @@ impl Instance {
         if self.registered.load(Ordering::Acquire) & 1 << queue == 0 {
             return;
         }
+        // The port read its mailbox; what is loaded from now on must not have been loaded before that.
+        acquire_barrier();
         self.with(State::kicked);
         while let Some(Some(delivery)) = self.with(State::next) {
             match delivery {

@@ -159,6 +159,7 @@ fn name_service(input: &[u8]) {
     assert_eq!(parsed.is_some(), input.len() == NAME_SERVICE_BYTES);
     if let Some(message) = parsed {
         assert_eq!(NameService::from_bytes(&message.to_bytes()), Some(message));
+        assert_eq!(message.to_bytes()[31], 0, "the name has an end, as the kernel makes sure");
         let name = message.name();
         assert!(name.len() < 32 && !name.contains('\0'), "{name:?}");
         if let Some(again) = NameService::new(name, message.address, message.destroyed) {

@@ -4,10 +4,13 @@
 //! either handed out or counted as a fault; what was malformed goes back to the peer; no more buffers are out than the
 //! ring has; every buffer lies inside the buffers, and no message is longer than one.
 
-use coracle_rpmsg::{Counters, Device, Driver, Fault, Role, RxBuffer, TxBuffer};
+use coracle_rpmsg::{Counters, Device, Driver, Fault, HEADER_BYTES, Role, RxBuffer, TxBuffer};
 
 use crate::bytes::Bytes;
 use crate::shared::{BUFFER_BYTES, ENTRIES, Memory, PAYLOAD_BYTES, Writer};
+
+/// Descriptor flags that RPMsg does not use: NEXT and INDIRECT.
+const CHAIN: u16 = 1 | 4;
 
 /// The device, against a hostile driver.
 pub(crate) fn hostile_driver(input: &[u8]) {
@@ -131,6 +134,9 @@ impl<S: Role, P: Role> Run<'_, S, P> {
             self.memory.offset(payload);
             assert_eq!(payload.len(), buffer.capacity());
             assert_eq!(self.subject.write(&buffer, 0, &vec![0xC3; buffer.capacity() + 1]).ok(), None);
+            if self.owner == Writer::Device {
+                self.check_descriptor(self.tx.ring, id_of(&buffer), HEADER_BYTES + buffer.capacity());
+            }
             self.sending.push(buffer);
         }
         self.published(self.tx, found);
@@ -164,6 +170,14 @@ impl<S: Role, P: Role> Run<'_, S, P> {
             assert_eq!(payload.len(), buffer.payload_bytes());
             let mut copy = vec![0; buffer.payload_bytes() + 1];
             assert!(self.subject.read(&buffer, 0, &mut copy).is_err(), "read beyond the message");
+            let (id, bytes) = (id_of(&buffer), HEADER_BYTES + buffer.payload_bytes());
+            if self.owner == Writer::Device {
+                self.check_descriptor(self.rx.ring, id, bytes);
+            } else {
+                let (used_id, used_len) = self.memory.used_entry(self.rx.ring, self.rx.consumed.wrapping_sub(1));
+                assert_eq!(used_id, u32::from(id));
+                assert!(used_len as usize <= BUFFER_BYTES && bytes <= used_len as usize, "{bytes} bytes of {used_len}");
+            }
             copy.pop();
             self.subject.read(&buffer, 0, &mut copy).unwrap();
             self.held.push(buffer);
@@ -187,20 +201,38 @@ impl<S: Role, P: Role> Run<'_, S, P> {
         }
     }
 
-    /// The driver's buffers are its own choice: no two that are out are the same. A hostile driver may give the device
-    /// the same one twice.
+    /// No descriptor is handed out twice.
     fn check_distinct(&self) {
-        if self.owner == Writer::Device {
-            return;
-        }
-        let sending = self.sending.iter().map(|b| self.subject.transmit_region(b).unwrap());
-        let held = self.held.iter().map(|b| self.subject.received_region(b).unwrap());
-        let mut places: Vec<_> = sending.chain(held).map(|part| self.memory.offset(part)).collect();
-        let count = places.len();
-        places.sort_unstable();
-        places.dedup();
-        assert_eq!(places.len(), count, "the same buffer twice");
+        distinct(self.sending.iter().map(id_of).collect());
+        distinct(self.held.iter().map(id_of).collect());
     }
+
+    /// A buffer that was handed out is what its descriptor says, as RPMsg has it; `bytes` of it are used at least.
+    fn check_descriptor(&self, ring: usize, id: u16, bytes: usize) {
+        let descriptor = self.memory.descriptor(ring, id);
+        assert_eq!(descriptor.flags & CHAIN, 0, "a chain");
+        let len = usize::try_from(descriptor.len).unwrap();
+        assert!((bytes..=BUFFER_BYTES).contains(&len), "{bytes} bytes in a buffer of {len}");
+        let offset = descriptor.offset.expect("an address below the buffers");
+        assert!(
+            offset.is_multiple_of(8) && offset + len <= 2 * usize::from(ENTRIES) * BUFFER_BYTES,
+            "an address outside"
+        );
+    }
+}
+
+/// The id of the buffer's descriptor, which only its text for people shows.
+fn id_of(buffer: &impl std::fmt::Debug) -> u16 {
+    let text = format!("{buffer:?}");
+    let (_, id) = text.split_once(" id: ").expect("a buffer has an id");
+    id[..id.find(',').unwrap()].parse().unwrap()
+}
+
+fn distinct(mut ids: Vec<u16>) {
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "a buffer handed out twice");
 }
 
 impl Cursor {
@@ -226,7 +258,7 @@ impl Cursor {
         self.published = self.published.wrapping_add(malformed);
         let pending = memory.index(self.ring, peer).wrapping_sub(self.consumed);
         match got {
-            Ok(Some(_)) => {}
+            Ok(Some(_)) => assert!(attempts == from_spare || pending < ENTRIES, "taken by a wrong index"),
             Ok(None) => assert!(pending == 0 || faults >= ENTRIES, "{pending} entries left alone without a fault"),
             Err(fault) => {
                 assert_eq!(*fault, Fault::Index);

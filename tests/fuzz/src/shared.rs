@@ -30,6 +30,15 @@ pub(crate) enum Writer {
     Device,
 }
 
+/// A descriptor as it lies in a ring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Descriptor {
+    /// Where it points, from the first buffer; `None` below that.
+    pub(crate) offset: Option<usize>,
+    pub(crate) len: u32,
+    pub(crate) flags: u16,
+}
+
 /// Rings and buffers.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -67,6 +76,22 @@ impl Memory {
             Writer::Device => USED + 2,
         };
         self.region().load_u16(ring * RING_BYTES + index).unwrap()
+    }
+
+    /// A descriptor of ring 0 or 1.
+    pub(crate) fn descriptor(&self, ring: usize, id: u16) -> Descriptor {
+        let (region, at) = (self.region(), ring * RING_BYTES + 16 * usize::from(id));
+        let word = |field: usize| region.load_u32(at + field).unwrap();
+        let address = u64::from(word(4)) << 32 | u64::from(word(0));
+        let offset =
+            address.checked_sub(ADDRESS + 2 * RING_BYTES as u64).map(|offset| usize::try_from(offset).unwrap());
+        Descriptor { offset, len: word(8), flags: region.load_u16(at + 12).unwrap() }
+    }
+
+    /// Id and length of the used entry that `index` stands for.
+    pub(crate) fn used_entry(&self, ring: usize, index: u16) -> (u32, u32) {
+        let at = ring * RING_BYTES + USED + 4 + 8 * usize::from(index % ENTRIES);
+        (self.region().load_u32(at).unwrap(), self.region().load_u32(at + 4).unwrap())
     }
 
     /// What `writer` alone writes in both rings.

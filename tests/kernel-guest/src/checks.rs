@@ -43,8 +43,8 @@ const COMMANDED_ADDRESS: u32 = 0x21;
 /// Endpoints of our own: name and address.
 const OWN_ENDPOINTS: [(&str, u32); 3] =
     [("coracle-one", 0x77), ("coracle-two", 0x78), ("coracle-any", RPMSG_ADDRESS_ANY)];
-/// A channel of our own, which the kernel announces to M.
-const OWN_CHANNEL: (&str, u32) = ("coracle-own", 0x300);
+/// Channels of our own: name and address. The kernel has no driver for the first.
+const OWN_CHANNELS: [(&str, u32); 2] = [("coracle-own", 0x300), (RAW_CHANNEL, 0x301)];
 /// Messages in the flood: many times the ring's 16 buffers.
 const FLOOD_MESSAGES: u16 = 400;
 /// Writes in it that wait for a buffer, at least.
@@ -291,15 +291,20 @@ impl Session {
 
     fn channel_of_ours(&self) -> Result<String> {
         let control = self.control()?;
-        let (name, src) = OWN_CHANNEL;
-        let info = EndpointInfo { name: name.into(), src, dst: RPMSG_ADDRESS_ANY };
-        let there = || self.channel(|found| found.name == name);
-        RpmsgControl::open(&control.file)?.create_device(&info)?;
-        wait_for("the channel", there)?;
-        RpmsgControl::open(&control.file)?.release_device(&info)?;
-        wait_for("the channel to go", || Ok(there()?.is_none().then_some(())))?;
+        for (name, src) in OWN_CHANNELS {
+            let info = EndpointInfo { name: name.into(), src, dst: RPMSG_ADDRESS_ANY };
+            let there = || self.channel(|found| found.name == name && found.src == src);
+            RpmsgControl::open(&control.file)?.create_device(&info)?;
+            wait_for("the channel", there)?;
+            if name == RAW_CHANNEL {
+                // The kernel announces a channel that it has a driver for.
+                wait_for_trace(&format!("channel at {src:#x}"))?;
+            }
+            RpmsgControl::open(&control.file)?.release_device(&info)?;
+            wait_for("the channel to go", || Ok(there()?.is_none().then_some(())))?;
+        }
         exchange(self.raw()?, b"still there")?;
-        Ok(format!("{name} came and went"))
+        Ok("came and went, and M heard of it".into())
     }
 
     fn flood(&self) -> Result<String> {

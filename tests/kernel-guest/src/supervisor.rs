@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use coracle_link::{BODY_BYTES_MAX, Credit, Event, FRAME_BYTES_MAX, Initiator, SessionId, VERSIONS, encode};
+use coracle_link::{
+    BODY_BYTES_MAX, Credit, DropReason, Event, FRAME_BYTES_MAX, Initiator, SessionId, VERSIONS, encode,
+};
 use coracle_platform::{CharPort, PortEvent, RpmsgPaths, Transport, Waiter};
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
 use coracle_wire::{FromM, ToM};
@@ -138,6 +140,8 @@ impl Supervisor {
                     Event::Message { body, .. } => {
                         News::Message(Box::new(coracle_wire::decode(body).context("M sent what is no message")?))
                     }
+                    // M may still speak to this side's earlier life.
+                    Event::Dropped(DropReason::Stale) => News::Nothing,
                     Event::Dropped(reason) => bail!("a frame was dropped: {reason:?}"),
                     Event::Refused { ours, theirs } => bail!("M speaks {theirs:?}, not {ours:?}"),
                     Event::Nothing => News::Nothing,

@@ -111,9 +111,8 @@ impl Machine<'_> {
         let board = Board::builtin(BOARD)?;
         let plan = memory_plan(&board);
         self.prepare(run_dir, &plan)?;
-        let stub_folder = run_dir;
         let word = plan.shared.address + registers::SYSCON_PAGE + registers::SYSCON_DEEP_SLEEP;
-        let stub = build::boot_stub(stub_folder, word, plan.firmware.address).map_err(MachineError::Build)?;
+        let stub = build::boot_stub(run_dir, word, plan.firmware.address).map_err(MachineError::Build)?;
 
         let mut m_core = Process::start(run_dir, "m-core", &mut m_emulator(&plan, &stub))?;
         let mut a_core = Process::start(run_dir, "a-core", &mut self.a_emulator(&plan))?;

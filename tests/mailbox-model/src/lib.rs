@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod model;
-pub mod qmp;
+mod qmp;
 mod qtest;
 pub mod registers;
 mod serve;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// A connection to an emulator, past the greeting.
 #[derive(Debug)]
-pub struct Qmp {
+pub(crate) struct Qmp {
     stream: BufReader<UnixStream>,
     events: Vec<String>,
 }
@@ -17,7 +17,7 @@ impl Qmp {
     ///
     /// # Errors
     /// What the socket said, or `InvalidData` with what the emulator said instead.
-    pub fn new(stream: UnixStream) -> io::Result<Self> {
+    pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
         let greeting = qmp.read()?;
         if greeting.get("QMP").is_none() {
@@ -31,7 +31,7 @@ impl Qmp {
     ///
     /// # Errors
     /// What the socket said, or `InvalidData` with the emulator's error.
-    pub fn execute(&mut self, command: &str, arguments: &Value) -> io::Result<Value> {
+    fn execute(&mut self, command: &str, arguments: &Value) -> io::Result<Value> {
         let line = json!({ "execute": command, "arguments": arguments }).to_string() + "\n";
         self.stream.get_mut().write_all(line.as_bytes())?;
         loop {
@@ -47,7 +47,7 @@ impl Qmp {
     ///
     /// # Errors
     /// What the socket said.
-    pub fn wait_for_event(&mut self, name: &str) -> io::Result<()> {
+    fn wait_for_event(&mut self, name: &str) -> io::Result<()> {
         while !self.events.iter().any(|event| event == name) {
             let message = self.read()?;
             self.keep_event(&message)?;
@@ -60,7 +60,7 @@ impl Qmp {
     ///
     /// # Errors
     /// What the socket or the emulator said.
-    pub fn reset(&mut self) -> io::Result<()> {
+    pub(crate) fn reset(&mut self) -> io::Result<()> {
         self.events.clear();
         self.execute("system_reset", &json!({}))?;
         self.wait_for_event("RESET")
@@ -70,7 +70,7 @@ impl Qmp {
     ///
     /// # Errors
     /// What the socket or the emulator said; `NotFound` if there is none.
-    pub fn device(&mut self, kind: &str) -> io::Result<String> {
+    pub(crate) fn device(&mut self, kind: &str) -> io::Result<String> {
         const UNATTACHED: &str = "/machine/unattached";
         let list = self.execute("qom-list", &json!({ "path": UNATTACHED }))?;
         let wanted = format!("child<{kind}>");
