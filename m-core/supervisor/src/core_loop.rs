@@ -4,7 +4,7 @@ use coracle_board_api::{Budget, Clock, Doorbell, Sensor, SharedLayout};
 use coracle_lifecycle::State;
 use coracle_link::Credit;
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
-use coracle_shmem::{OutOfRegion, Region};
+use coracle_shmem::{OutOfRegion, Region, acquire_barrier};
 
 use crate::port::{Port, PortEvent};
 use crate::supervisor::{Memories, Supervisor};
@@ -72,6 +72,8 @@ impl<'m> Core<'m> {
         let now_us = board.now_us();
         // The number only says where to look, and both rings are looked at anyway.
         while Doorbell::take(board).is_some() {}
+        // What A did before it rang is seen from here on, also on a core that does not execute in order.
+        acquire_barrier();
         let mut payload = [0; PAYLOAD_BYTES_MAX];
         let mut arrived = true;
         match self.port.poll(&mut payload)? {

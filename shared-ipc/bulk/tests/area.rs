@@ -1,8 +1,11 @@
 //! The bulk area from both sides: allocation against a reference, stale and hostile descriptors, capacity.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use coracle_bulk::{BLOCKS_MAX, BulkError, BulkReader, BulkRef, BulkWriter, GRANULE_BYTES, Refusals};
 use coracle_shmem::{HeapRegion, Region};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const HEAD_BYTES: usize = 8;
 /// Longest payload of a block of `granules`.
@@ -240,8 +243,21 @@ impl Reference {
 const STEPS_MAX: usize = if cfg!(miri) { 25 } else { 300 };
 const GRANULES: usize = 40;
 
+/// The seed is printed with a failure; `CORACLE_SEED=<seed>` repeats a run.
+fn config() -> ProptestConfig {
+    let seed = match std::env::var("CORACLE_SEED") {
+        Ok(seed) => seed.parse().expect("CORACLE_SEED is a number"),
+        // It has no clock.
+        Err(_) if cfg!(miri) => 1,
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos() as u64,
+    };
+    println!("CORACLE_SEED={seed}");
+    let config = if cfg!(miri) { ProptestConfig::default() } else { ProptestConfig::with_cases(512) };
+    ProptestConfig { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(config())]
 
     /// Blocks are where the reference puts them, so they never overlap and no byte is ever lost; they keep their
     /// content; a refusal is within the documented bound; what was freed is stale; everything comes back.

@@ -1,9 +1,12 @@
 //! Both sides of a bulk area in a model of memory that two cores cache without coherence: every write must be cleaned
 //! before it is announced, and invalidated before it is read.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use coracle_bulk::{BulkError, BulkReader, BulkRef, BulkWriter, GRANULE_BYTES, RetainedReader, RetainedWriter};
 use coracle_shmem::{Cache, Coherent, IncoherentMemory, Side};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const LINE_BYTES: usize = 32;
 const LINES: usize = 64;
@@ -79,8 +82,21 @@ fn memory() -> IncoherentMemory {
     IncoherentMemory::new(LINES, LINE_BYTES)
 }
 
+/// The seed is printed with a failure; `CORACLE_SEED=<seed>` repeats a run.
+fn config() -> ProptestConfig {
+    let seed = match std::env::var("CORACLE_SEED") {
+        Ok(seed) => seed.parse().expect("CORACLE_SEED is a number"),
+        // It has no clock.
+        Err(_) if cfg!(miri) => 1,
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos() as u64,
+    };
+    println!("CORACLE_SEED={seed}");
+    let config = if cfg!(miri) { ProptestConfig::default() } else { ProptestConfig::with_cases(256) };
+    ProptestConfig { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(config())]
 
     #[test]
     fn every_payload_crosses_two_caches(steps in steps()) {

@@ -93,7 +93,11 @@ impl Initiator {
         }
         match decode(bytes) {
             Some(Frame::Welcome { version, session, credit })
-                if self.greeting && session.a == self.nonce() && credit.is_sane() =>
+                if self.greeting
+                    && session.a == self.nonce()
+                    && credit.is_sane()
+                    // M chooses among the versions that it was offered.
+                    && (self.versions.min..=self.versions.max).contains(&version) =>
             {
                 self.greeting = false;
                 self.core.open(session, credit);

@@ -3,6 +3,7 @@
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
+use coracle_shmem::acquire_barrier;
 use embassy_sync::waitqueue::WakerRegistration;
 use heapless::Vec;
 
@@ -51,6 +52,9 @@ impl<R: Role, const ENDPOINTS: usize> Instance<R, ENDPOINTS> {
     /// The other side kicked, whichever ring: RPMsg-Lite's remote takes the first kick for "link up", and the kernel
     /// services both rings at every kick.
     pub fn notified(&mut self) {
+        // What the other side did before it kicked is seen from here on: a core that does not execute in order may
+        // otherwise have read it before it read the doorbell.
+        acquire_barrier();
         self.set_link_up();
         self.receiver.wake();
     }
@@ -148,7 +152,12 @@ impl<R: Role, const ENDPOINTS: usize> Instance<R, ENDPOINTS> {
     }
 
     fn alloc(&mut self) -> Result<TxBuffer, RpmsgError> {
-        self.role.alloc()?.ok_or(RpmsgError::NoBuffer)
+        // Spelled out: `?` and `ok_or` make the compiler copy the buffer twice, byte by byte on the M core.
+        match self.role.alloc() {
+            Ok(Some(buffer)) => Ok(buffer),
+            Ok(None) => Err(RpmsgError::NoBuffer),
+            Err(fault) => Err(fault.into()),
+        }
     }
 
     /// A name-service message, if that is what `buffer` holds.

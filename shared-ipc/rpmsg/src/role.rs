@@ -57,8 +57,8 @@ impl RxBuffer {
 
 /// One end of the two rings: [`crate::Driver`] or [`crate::Device`]. Nothing here waits.
 ///
-/// Kicks that became due are collected, at most one a ring, and handed out by [`Role::take_kick`]: after a batch, not
-/// after each message.
+/// Kicks that became due are collected, at most one a ring, and handed out by [`Role::take_kick`], which is where the other
+/// side is asked whether it wants them: to be called after a batch, and before waiting.
 pub trait Role {
     /// The lowest address that [`crate::ADDRESS_ANY`] gives: 1024 on the driver's side, as Linux does, 1 on the device's,
     /// as RPMsg-Lite does.

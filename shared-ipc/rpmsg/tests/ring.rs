@@ -1,5 +1,7 @@
 //! Both ends of the rings over one block of memory: wire facts, order, loss, and hostile peers.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use coracle_rpmsg::{
     BUFFER_BYTES, CONFIG_BYTES, Carveout, ControlWords, Device, Driver, Fault, Geometry, HEADER_BYTES, Header, Layout,
     NameService, PAYLOAD_BYTES_MAX, Role, STATUS_DRIVER_OK, Table, TableError, TableSpec, Trace, VringSize, read_table,
@@ -7,6 +9,7 @@ use coracle_rpmsg::{
 };
 use coracle_shmem::{HeapRegion, Region};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const DEVICE_ADDRESS: u64 = 0x2100_0000;
 
@@ -514,7 +517,22 @@ fn a_table_with_carveouts_and_traces_is_laid_out_as_the_kernel_reads_it() {
     }
 }
 
+/// The seed is printed with a failure; `CORACLE_SEED=<seed>` repeats a run.
+fn config() -> ProptestConfig {
+    let seed = match std::env::var("CORACLE_SEED") {
+        Ok(seed) => seed.parse().expect("CORACLE_SEED is a number"),
+        // It has no clock.
+        Err(_) if cfg!(miri) => 1,
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_nanos() as u64,
+    };
+    println!("CORACLE_SEED={seed}");
+    let config = ProptestConfig::default();
+    ProptestConfig { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..config }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     /// Any interleaving of sends and receives delivers every accepted message once, in order, on both rings.
     #[test]
     fn nothing_is_lost_doubled_or_reordered(ops in proptest::collection::vec(0u8..4, 1..400), lens in 1usize..=496) {

@@ -184,7 +184,7 @@ fn restart(waiting: Waiting) {
                 break;
             }
         }
-        drop(old_device);
+        // From here on the old rings are let go: nothing uses `old_device` any more.
         side.words.set_device_epoch(2).unwrap();
         side.ring();
         loop {

@@ -46,6 +46,18 @@ fn no_common_version_is_refused_with_both_ranges_on_both_sides() {
     assert_eq!(theirs.common(Versions { min: 9, max: 12 }), Some(9));
 }
 
+#[test]
+fn a_version_that_was_not_offered_opens_no_session() {
+    for (version, opens) in [(VERSIONS.min - 1, false), (VERSIONS.max + 1, false), (VERSIONS.max, true)] {
+        let (mut a, mut m) = (Initiator::new(0, VERSIONS, WINDOW), Responder::new(0, VERSIONS, WINDOW));
+        let hello = bytes(&a.open(0));
+        let Some(Frame::Welcome { session, credit, .. }) = m.receive(&hello, 0).1 else { panic!("not a Welcome") };
+        let welcome = bytes(&Frame::Welcome { version, session, credit });
+        let expected = if opens { Event::Up { version, session } } else { Event::Dropped(DropReason::Unexpected) };
+        assert_eq!((a.receive(&welcome, 0), a.is_up()), (expected, opens));
+    }
+}
+
 /// The greeting of version 1, as builds before version 2 sent it, and one of a version that adds to it.
 #[test]
 fn greetings_of_other_versions_are_refused_by_name() {
