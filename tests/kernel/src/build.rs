@@ -77,6 +77,10 @@ pub fn boot_stub(folder: &Path, deep_sleep_word: u32, firmware: u32) -> Result<P
 fn cargo_build(package: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).args(["build", "--quiet", "--package", package, "--bin", package]).args(arguments);
+    if !variables.is_empty() {
+        // They come before the flags for one target, and the guest's program would not be linked statically.
+        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    }
     run(cargo.envs(variables.iter().copied()))
 }
 

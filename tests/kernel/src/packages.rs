@@ -46,7 +46,7 @@ pub enum PackagesError {
     #[error("{0} is missing; fetching the Debian kernel works on Debian and its like")]
     NotDebian(&'static str),
     /// There is no place for the cache.
-    #[error("no folder for downloads; set {CACHE_VARIABLE} or HOME")]
+    #[error("no folder for downloads, because this user has no home; set {CACHE_VARIABLE}")]
     NoCache,
     /// A command failed.
     #[error("`{command}` failed: {said}")]
@@ -105,7 +105,8 @@ fn cache_folder() -> Result<PathBuf, PackagesError> {
     let given = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     given(CACHE_VARIABLE)
         .or_else(|| given("XDG_CACHE_HOME").map(|cache| cache.join("coracle")))
-        .or_else(|| given("HOME").map(|home| home.join(".cache/coracle")))
+        // Without HOME, as in some CI runs: what the system's list of users says.
+        .or_else(|| env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".cache/coracle")))
         .ok_or(PackagesError::NoCache)
 }
 
