@@ -57,24 +57,24 @@ pub(crate) struct Options {
 
 /// Runs all checks, also after one failed, and says in the end how each ended.
 pub(crate) fn run(options: &Options, cancel: &Cancel) -> Result<ExitCode> {
-    let require_emulator = std::env::var_os("CI").is_some();
+    let on_build_server = std::env::var_os("CI").is_some();
     setup::rust_targets()?;
     match setup::emulator() {
-        Err(error) if require_emulator => return Err(error),
+        Err(error) if on_build_server => return Err(error),
         Err(error) => eprintln!("The tests of the emulated board will be skipped: {error}"),
         Ok(()) => {}
     }
     match setup::kernel_test() {
-        Err(error) if require_emulator => return Err(error),
+        Err(error) if on_build_server => return Err(error),
         Err(error) => eprintln!("The kernel test will be skipped: {error:#}"),
         Ok(()) => {}
     }
     let workspace = Workspace::find()?;
-    let mut checks = Checks { workspace, cancel, failed: Vec::new(), counts: Counts::default() };
+    let mut checks = Checks { workspace, cancel, on_build_server, failed: Vec::new(), counts: Counts::default() };
     if options.filter.is_none() {
         checks.lints()?;
     }
-    checks.tests(options.filter.as_deref(), require_emulator)?;
+    checks.tests(options.filter.as_deref())?;
     if options.filter.is_none() {
         checks.shared_memory()?;
     }
@@ -84,6 +84,8 @@ pub(crate) fn run(options: &Options, cancel: &Cancel) -> Result<ExitCode> {
 struct Checks<'a> {
     workspace: Workspace,
     cancel: &'a Cancel,
+    /// Nothing is skipped there.
+    on_build_server: bool,
     failed: Vec<&'static str>,
     counts: Counts,
 }
@@ -117,16 +119,17 @@ impl Checks<'_> {
         }
     }
 
-    fn tests(&mut self, filter: Option<&str>, require_emulator: bool) -> Result<()> {
+    fn tests(&mut self, filter: Option<&str>) -> Result<()> {
         announce("building programs, guests and firmware");
         let variables = [
             (PROGRAMS_VARIABLE, self.workspace.build_programs()?),
             (MODULES_VARIABLE, self.workspace.build_guests()?),
             (FIRMWARE_VARIABLE, self.workspace.build_firmware()?),
         ];
+        let on_build_server = self.on_build_server;
         let prepared = |mut command: Command| {
             command.envs(variables.iter().map(|(name, path)| (name, path)));
-            if require_emulator {
+            if on_build_server {
                 command.env(REQUIRE_EMULATOR_VARIABLE, "1");
             }
             command
@@ -152,20 +155,32 @@ impl Checks<'_> {
             self.check(what, &mut command)?;
         }
         self.check("loom", &mut loom::command(&self.workspace, &loom::Options::default()))?;
-        match miri::ready() {
-            Ok(()) => {
-                for mut command in miri::commands(&self.workspace, &miri::Options::default()) {
-                    self.check("miri", &mut command)?;
-                }
+        if self.ready("miri", miri::ready()) {
+            for mut command in miri::commands(&self.workspace, &miri::Options::default()) {
+                self.check("miri", &mut command)?;
             }
-            Err(reason) => eprintln!("SKIPPED miri: {reason}"),
         }
         self.cancel.check()?;
-        announce("fuzzing");
-        if fuzz::run(&fuzz::Options::default(), self.cancel)? != ExitCode::SUCCESS {
-            self.failed.push("fuzzing");
+        if self.ready("fuzzing", fuzz::ready()) {
+            announce("fuzzing");
+            if fuzz::run(&fuzz::Options::default(), self.cancel)? != ExitCode::SUCCESS {
+                self.failed.push("fuzzing");
+            }
         }
         Ok(())
+    }
+
+    /// Whether a check can be made here. If not it is skipped, except on a build server, where that is a failure.
+    fn ready(&mut self, what: &'static str, ready: Result<(), String>) -> bool {
+        match ready {
+            Ok(()) => return true,
+            Err(reason) if self.on_build_server => {
+                eprintln!("{what}: {reason}");
+                self.failed.push(what);
+            }
+            Err(reason) => eprintln!("SKIPPED {what}: {reason}"),
+        }
+        false
     }
 
     /// Runs a command of Cargo in the workspace, and copies what it prints while it counts tests.

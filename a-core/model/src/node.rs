@@ -43,8 +43,6 @@ const INVENTORY_MAX: usize = 64;
 /// Messages that may wait for M's credit: more than a manifest's containers and their events ever cause. An M that lets
 /// more wait takes none.
 const WAITING_MAX: usize = 4096;
-/// How much earlier than the line before it a line of M's log is, in microseconds, when M has begun a new life.
-const NEW_LIFE_US: u64 = 1_000_000;
 
 /// How a container is said to have started that was there all along.
 const ATTACHED: &str = "attached";
@@ -100,6 +98,16 @@ enum Session {
     Ready,
 }
 
+/// The id of the first move in a life of A. Lives keep apart while they make fewer than 4096 moves.
+fn first_move(epoch: u32) -> MigrationId {
+    (epoch << 12).max(NO_MOVE + 1)
+}
+
+/// The next id.
+fn move_after(id: MigrationId) -> MigrationId {
+    id.wrapping_add(1).max(NO_MOVE + 1)
+}
+
 /// The state of the A core. See the crate documentation.
 pub struct Node<'m> {
     pub(crate) engine: EngineHandle,
@@ -141,7 +149,7 @@ pub struct Node<'m> {
     outbox: Outbox,
     /// When M sent the message that is being taken, on A's clock.
     told: Option<ClockTime>,
-    /// M's clock at the last line of its log, in microseconds.
+    /// M's clock at the last line of its log in this session, in microseconds.
     m_log_us: u64,
     /// M's log is of a life with which there is no session yet.
     m_reborn: bool,
@@ -184,7 +192,7 @@ impl<'m> Node<'m> {
             deploys: VecDeque::new(),
             deploying: None,
             tokens: 0,
-            next_move: epoch << 12,
+            next_move: first_move(epoch),
             move_blocks: BTreeMap::new(),
             asleep: false,
             apply: None,
@@ -300,7 +308,7 @@ impl<'m> Node<'m> {
             LinkEvent::Nothing | LinkEvent::Dropped(_) => {}
             LinkEvent::Up { version, .. } => {
                 self.greeted_us = None;
-                self.m_reborn = false;
+                (self.m_reborn, self.m_log_us) = (false, 0);
                 self.sessions += 1;
                 self.session = Session::Inventory;
                 self.inventory.clear();
@@ -1102,7 +1110,7 @@ impl<'m> Node<'m> {
             (Place::OnM | Place::OnA(_), _) => return Err(format!("`{container}` is there already")),
             _ => return Err(format!("`{container}` does not run")),
         };
-        self.next_move = self.next_move.wrapping_add(1);
+        self.next_move = move_after(id);
         let to = if from == api::Core::M { api::Core::A } else { api::Core::M };
         let what = What::MoveStarted { container: name.to_string(), from, to, reason: reason.to_owned() };
         self.event(None, what);
@@ -1387,7 +1395,8 @@ impl<'m> Node<'m> {
             What::Log { core: api::Core::M, uptime_us, .. } => {
                 let m_us = (*uptime_us)?;
                 // The log of a core that was reset is read before the link knows of it: what is known is of another clock.
-                self.m_reborn |= m_us.saturating_add(NEW_LIFE_US) < self.m_log_us;
+                // Lines of one life come in the order of their times.
+                self.m_reborn |= m_us < self.m_log_us;
                 self.m_log_us = m_us;
                 if self.m_reborn { None } else { self.on_a_clock(m_us) }
             }
@@ -1406,5 +1415,60 @@ impl<'m> Node<'m> {
         }
         self.kept.push_back(event.clone());
         self.out.push_back(Output::Event(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coracle_link::Responder;
+    use coracle_shmem::HeapRegion;
+
+    use super::*;
+
+    /// Carries frames both ways until none is left, at one time of both clocks.
+    fn exchange(node: &mut Node<'_>, m: &mut Responder, now_us: u64) {
+        node.step(now_us);
+        while let Some(output) = node.take_output() {
+            let Output::Send(frame) = output else { continue };
+            if let (_, Some(answer)) = m.receive(&frame, now_us) {
+                let mut out = [0; FRAME_BYTES_MAX];
+                node.frame(coracle_link::encode(&answer, &mut out).unwrap(), now_us);
+                node.step(now_us);
+            }
+        }
+    }
+
+    /// The first line of M's new life is read while the link still knows the clock of the old one, here when that had last
+    /// logged soon after its start.
+    #[test]
+    fn a_line_of_ms_new_life_gets_no_time_of_the_old_clock() {
+        let memory = HeapRegion::new(0x4000);
+        let region = memory.region();
+        let piece = |offset| region.sub(offset, 0x1000).unwrap();
+        let memories = Memories { bulk_to_m: piece(0), bulk_to_a: piece(0x1000), retained: piece(0x2000) };
+        let room = Credit::for_buffers(16);
+        let mut node = Node::new(EngineHandle::new().unwrap(), memories, 1, None, Vec::new(), room);
+        let dated = |node: &mut Node<'_>, m_us| {
+            let (core, level, text) = (api::Core::M, "info".into(), String::new());
+            node.event(None, What::Log { core, level, uptime_us: Some(m_us), text });
+            node.kept_events().last().unwrap().clock.is_some()
+        };
+        for life in 1..3 {
+            let mut m = Responder::new(life, VERSIONS, room);
+            node.channel_up(3_600_000_000);
+            exchange(&mut node, &mut m, 3_600_000_000);
+            assert!(node.link.clock().is_some());
+            assert!(dated(&mut node, 100) && dated(&mut node, 50_000));
+            assert!(!dated(&mut node, 90) && !dated(&mut node, 60_000));
+        }
+    }
+
+    #[test]
+    fn no_move_has_the_number_of_none() {
+        for epoch in [0, 1, 1 << 20, 1 << 31, u32::MAX] {
+            assert_ne!(first_move(epoch), NO_MOVE, "{epoch}");
+        }
+        assert_eq!((first_move(3), move_after(3 << 12)), (3 << 12, (3 << 12) + 1));
+        assert_eq!(move_after(MigrationId::MAX), NO_MOVE + 1);
     }
 }

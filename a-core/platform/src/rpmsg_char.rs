@@ -131,6 +131,15 @@ impl RpmsgProblem {
             other => Self::System(other),
         }
     }
+
+    /// What a refused write means. The virtio driver says ENOMEM when all buffers are out, which `rpmsg_char` makes EAGAIN
+    /// in later kernels only.
+    fn of_write(errno: Errno) -> Self {
+        match errno {
+            Errno::ENOMEM => Self::NoBuffer,
+            other => Self::from_errno(other),
+        }
+    }
 }
 
 /// Where the kernel shows its RPMsg devices.
@@ -368,7 +377,10 @@ impl RpmsgEndpoint {
             return Err(RpmsgError::new(ACTION, &self.path, RpmsgProblem::Size));
         }
         // The kernel takes all of it or nothing.
-        (&self.file).write_all(payload).map_err(|error| RpmsgError::from_io(ACTION, &self.path, &error))
+        (&self.file).write_all(payload).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+            Some(errno) => RpmsgError::new(ACTION, &self.path, RpmsgProblem::of_write(errno)),
+            None => RpmsgError::from_io(ACTION, &self.path, &error),
+        })
     }
 
     /// Whether the remote core is gone.
@@ -562,7 +574,9 @@ mod tests {
         ];
         for (errno, problem) in cases {
             assert_eq!(Problem::from_errno(errno), problem);
+            assert_eq!(Problem::of_write(errno), problem);
         }
+        assert_eq!(Problem::of_write(Errno::ENOMEM), Problem::NoBuffer, "a full ring, before the kernel said EAGAIN");
     }
 
     /// A FIFO returns what was written to it, as an echoing core does, except that it does not keep messages apart.

@@ -55,7 +55,8 @@ pub struct Port<'m> {
 struct Loaded<'m> {
     region: Region<'m>,
     words: ControlWords<'m>,
-    /// The kernel broke the ring protocol; its rings are taken up again only after it has set them up anew.
+    /// The kernel broke the ring protocol, or put the rings where they must not be; its rings are taken up again only
+    /// after it has set them up anew.
     spoiled: bool,
 }
 
@@ -152,12 +153,18 @@ impl<'m> Port<'m> {
             return Ok(PortEvent::Reset);
         }
         match &self.channel {
-            Some(channel) if channel.kernel && !kernel => {
+            // A kernel that detached and attached again between two looks is not seen in the status.
+            Some(channel) if channel.kernel && (!kernel || channel.rpmsg.role().was_replaced()) => {
                 self.let_go();
                 return Ok(PortEvent::Reset);
             }
             Some(_) => {}
-            None if kernel && self.kernel_agrees() => self.take_up(true),
+            None if kernel => {
+                if !self.kernel_agrees() {
+                    return Ok(PortEvent::Idle);
+                }
+                self.take_up(true);
+            }
             None if self.confirmed && self.words.driver_is_ready()? => self.take_up(false),
             None => return Ok(PortEvent::Idle),
         }
@@ -192,10 +199,13 @@ impl<'m> Port<'m> {
     }
 
     /// Whether the kernel put the rings where the board description says.
-    fn kernel_agrees(&self) -> bool {
-        let table = self.loaded.as_ref().and_then(|loaded| Table::read(&loaded.region).ok());
-        let agrees = table.is_some_and(|table| table.vrings.map(|ring| ring.device_address) == self.ring_addresses);
+    fn kernel_agrees(&mut self) -> bool {
+        let Some(loaded) = &mut self.loaded else { return false };
+        let table = Table::read(&loaded.region);
+        let agrees = table.is_ok_and(|table| table.vrings.map(|ring| ring.device_address) == self.ring_addresses);
         if !agrees {
+            // Said once, not at every look.
+            loaded.spoiled = true;
             coracle_board_api::error!("the kernel put the rings elsewhere than the board description says");
         }
         agrees
@@ -215,8 +225,9 @@ impl<'m> Port<'m> {
     /// The rings cannot be trusted any more: says so, and waits for A to set them up anew.
     fn give_up(&mut self) {
         coracle_board_api::error!("A broke the ring protocol; waiting for it to set the rings up anew");
-        if let (Some(loaded), Some(Channel { kernel: true, .. })) = (&mut self.loaded, &self.channel) {
-            loaded.spoiled = true;
+        if let (Some(loaded), Some(Channel { kernel: true, rpmsg, .. })) = (&mut self.loaded, &self.channel) {
+            // It may be doing that this very moment: then these rings are the new ones.
+            loaded.spoiled = !rpmsg.role().was_replaced();
         }
         self.let_go();
         self.confirmed = false;
@@ -403,5 +414,34 @@ mod tests {
         let (mut driver, _) = kernel.probe();
         assert_eq!(poll(&mut port), PortEvent::Idle);
         assert_eq!(driver.receive(&mut [0; PAYLOAD_BYTES_MAX]), Ok(None));
+        assert!(port.loaded.as_ref().is_some_and(|loaded| loaded.spoiled), "said once");
+        // It starts the core's device again, and does better.
+        kernel.words().set_status(0).unwrap();
+        assert_eq!(poll(&mut port), PortEvent::Idle);
+        kernel.load();
+        let (mut driver, _) = kernel.probe();
+        assert_eq!(poll(&mut port), PortEvent::Idle);
+        announcement(&mut driver);
+    }
+
+    /// Detach and attach while this core sleeps: the status is the same as before, the rings are not.
+    #[test]
+    fn a_kernel_that_attaches_again_unseen_gets_a_new_channel() {
+        let kernel = Kernel::new();
+        kernel.load();
+        let mut port = kernel.port();
+        for messages in [0, 1, 2, 15, 16, 17, 40] {
+            let (mut driver, endpoint) = kernel.probe();
+            let first = poll(&mut port);
+            assert!(matches!(first, PortEvent::Idle | PortEvent::Reset), "{messages}: {first:?}");
+            assert_eq!(poll(&mut port), PortEvent::Idle, "{messages}");
+            let m = announcement(&mut driver);
+            for _ in 0..messages {
+                driver.send(endpoint, m, b"frame").unwrap();
+                assert_eq!(poll(&mut port), PortEvent::Frame(5), "{messages}");
+            }
+            assert_eq!(driver.counters().total(), 0, "{messages}");
+            kernel.words().set_status(0).unwrap();
+        }
     }
 }

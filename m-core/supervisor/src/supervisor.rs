@@ -211,7 +211,7 @@ impl<'m> Supervisor<'m> {
     pub fn frame(&mut self, bytes: &[u8], now_us: u64) {
         let (event, reply) = self.link.receive(bytes, now_us);
         // Before the reply: what waits to be sent is of the old session, the reply of the new one.
-        if matches!(event, Event::Up { .. } | Event::Down(_)) {
+        if matches!(event, Event::Up { .. } | Event::Down(_) | Event::Refused { .. }) {
             self.session_ended();
         }
         if let Some(reply) = reply {
@@ -1159,5 +1159,42 @@ fn guest_log(name: &Name, level: u8, text: &str) {
         2 => warn!("{}: {}", name.as_str(), text),
         3 => info!("{}: {}", name.as_str(), text),
         _ => coracle_board_api::debug!("{}: {}", name.as_str(), text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coracle_link::{FRAME_BYTES_MAX, Versions};
+    use coracle_shmem::HeapRegion;
+
+    use super::*;
+
+    const BUDGET: Budget = Budget {
+        heap_bytes: 0x1_0000,
+        stack_bytes: 0x1000,
+        containers_max: 4,
+        linear_memory_bytes_max: 0x1000,
+        module_bytes_max: 0x1000,
+    };
+
+    fn hello(versions: Versions, nonce: u64) -> Vec<u8> {
+        let frame = Frame::Hello { versions, nonce, credit: Credit::for_buffers(16) };
+        coracle_link::encode(&frame, &mut [0; FRAME_BYTES_MAX]).unwrap().to_vec()
+    }
+
+    /// An A of another version comes after one that was awake: nothing of the session with that stays.
+    #[test]
+    fn a_refused_greeting_ends_the_session() {
+        let memory = HeapRegion::new(0x4000);
+        let region = memory.region();
+        let piece = |offset| region.sub(offset, 0x1000).unwrap();
+        let memories = Memories { bulk_to_m: piece(0), bulk_to_a: piece(0x1000), retained: piece(0x2000) };
+        let mut supervisor = Supervisor::new(memories, BUDGET, 1, Credit::for_buffers(16));
+        supervisor.frame(&hello(VERSIONS, 1), 0);
+        assert!(supervisor.link.is_up() && supervisor.power == Power::Awake && supervisor.outbox.len() > 0);
+        supervisor.frame(&hello(Versions { min: 1, max: 1 }, 2), 1);
+        assert!(!supervisor.link.is_up() && supervisor.power == Power::Asleep && supervisor.outbox.len() == 0);
+        assert!(supervisor.take_frame().is_some(), "no Reject");
+        assert_eq!(supervisor.take_frame(), None, "a frame of the session that ended");
     }
 }

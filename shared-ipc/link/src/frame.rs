@@ -102,6 +102,8 @@ pub enum Frame<'a> {
     Ping {
         /// The session.
         session: SessionId,
+        /// The number of A's next Data frame: those before it were sent before this.
+        seq: u32,
         /// What A has room for.
         credit: Credit,
         /// When it was asked, in microseconds of A's clock.
@@ -111,6 +113,8 @@ pub enum Frame<'a> {
     Pong {
         /// The session.
         session: SessionId,
+        /// The number of M's next Data frame: those before it were sent before this.
+        seq: u32,
         /// What M has room for.
         credit: Credit,
         /// From the question.

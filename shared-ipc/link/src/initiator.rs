@@ -112,11 +112,11 @@ impl Initiator {
             {
                 self.core.drop(DropReason::Stale)
             }
-            Some(Frame::Pong { credit, asked_us, received_us, sent_us, .. }) => {
+            Some(Frame::Pong { seq, credit, asked_us, received_us, sent_us, .. }) => {
                 if self.asked_us.take_if(|asked| *asked == asked_us).is_none() {
                     return self.core.drop(DropReason::Unexpected);
                 }
-                match self.core.allow(credit) {
+                match self.core.reached(seq, credit) {
                     Event::Nothing => self.compare(&Sample { asked_us, received_us, sent_us, answered_us: now_us }),
                     event => event,
                 }
@@ -189,7 +189,8 @@ impl Initiator {
         }
         self.pings = self.pings.saturating_sub(1);
         self.asked_us = Some(now_us);
-        (Event::Nothing, Some(Frame::Ping { session: session.id, credit: self.core.tell(), asked_us: now_us }))
+        let (seq, credit) = (self.core.next_seq(), self.core.tell());
+        (Event::Nothing, Some(Frame::Ping { session: session.id, seq, credit, asked_us: now_us }))
     }
 
     /// A goes to sleep or wakes: no heartbeat in between, and the time asleep is not silence. When it wakes, the clocks

@@ -10,8 +10,9 @@
 //! ([`Initiator`]) opens sessions and watches the M side by heartbeat while A is awake; the M side ([`Responder`]) only
 //! answers, so that it is silent while A sleeps.
 //!
-//! RPMsg loses nothing while both sides live, so there are no retransmissions: a gap in the sequence means that a side
-//! was reset, and the answer is a new session. What a lost session leaves undone is for the layers above, which keep
+//! RPMsg loses nothing while both sides live (a kernel between them may, when it runs out of memory), so there are no
+//! retransmissions: the answer to a gap in the sequence is a new session. Ping and Pong carry the sequence too, so that
+//! a loss shows when no other message follows. What a lost session leaves undone is for the layers above, which keep
 //! every message of consequence until it is answered.
 //!
 //! ```text

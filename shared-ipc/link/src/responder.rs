@@ -39,15 +39,17 @@ impl Responder {
                 let lost = matches!(event, Event::Down(_) | Event::Dropped(_));
                 (event, lost.then_some(Frame::Reset { session }))
             }
-            Some(Frame::Ping { session, credit, asked_us }) => match self.allow(session, credit) {
-                (Event::Nothing, _) => {
-                    let credit = self.core.tell();
-                    let pong = Frame::Pong { session, credit, asked_us, received_us: now_us, sent_us: now_us };
-                    (Event::Nothing, Some(pong))
+            Some(Frame::Ping { session, seq, credit, asked_us }) => {
+                match self.of_session(session, |core| core.reached(seq, credit)) {
+                    (Event::Nothing, _) => {
+                        let (seq, credit) = (self.core.next_seq(), self.core.tell());
+                        let pong = Frame::Pong { session, seq, credit, asked_us, received_us: now_us, sent_us: now_us };
+                        (Event::Nothing, Some(pong))
+                    }
+                    lost => lost,
                 }
-                lost => lost,
-            },
-            Some(Frame::Credit { session, credit }) => self.allow(session, credit),
+            }
+            Some(Frame::Credit { session, credit }) => self.of_session(session, |core| core.allow(credit)),
             Some(_) => (self.core.drop(DropReason::Unexpected), None),
             None => (self.core.drop(DropReason::Malformed), None),
         }
@@ -68,9 +70,13 @@ impl Responder {
         }
     }
 
-    fn allow(&mut self, session: SessionId, credit: Credit) -> (Event<'static>, Option<Frame<'static>>) {
-        let event =
-            if self.core.is_open(session) { self.core.allow(credit) } else { self.core.drop(DropReason::Stale) };
+    /// Takes a frame that only the open session may send; another one, or one that ends it, is answered by a Reset.
+    fn of_session(
+        &mut self,
+        session: SessionId,
+        take: impl FnOnce(&mut Core) -> Event<'static>,
+    ) -> (Event<'static>, Option<Frame<'static>>) {
+        let event = if self.core.is_open(session) { take(&mut self.core) } else { self.core.drop(DropReason::Stale) };
         (event, (event != Event::Nothing).then_some(Frame::Reset { session }))
     }
 

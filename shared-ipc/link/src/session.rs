@@ -269,6 +269,20 @@ impl Core {
         if sane { Event::Nothing } else { self.end(DownReason::BadCredit) }
     }
 
+    /// Takes number and credit of a Ping or a Pong of the open session. It shows that the last messages before it were
+    /// lost: no other one follows when their credit was the last.
+    pub(crate) fn reached(&mut self, seq: u32, credit: Credit) -> Event<'static> {
+        if self.session.as_ref().is_some_and(|session| session.receive_seq != seq) {
+            return self.end(DownReason::Gap);
+        }
+        self.allow(credit)
+    }
+
+    /// The number of the next message to send.
+    pub(crate) fn next_seq(&self) -> u32 {
+        self.session.as_ref().map_or(0, |session| session.send_seq)
+    }
+
     /// All that was received has been dealt with: there is room for a whole window again.
     pub(crate) fn grant(&mut self) {
         if let Some(session) = &mut self.session {

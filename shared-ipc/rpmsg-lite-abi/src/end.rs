@@ -104,6 +104,11 @@ impl End {
         Ok(true)
     }
 
+    /// Whether the master set the rings up anew while this remote had them.
+    pub(crate) fn was_replaced(&self) -> bool {
+        matches!(self, End::Remote(_, device) if device.was_replaced())
+    }
+
     /// The rings are of no use any more. A remote waits for the master to set them up again.
     pub(crate) fn lost(&mut self) {
         if let End::Remote(rings, _) = *self {

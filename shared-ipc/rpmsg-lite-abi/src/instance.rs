@@ -323,15 +323,23 @@ impl State {
     /// `result`, unless the rings are of no use any more: then everything in them is forgotten, and the link is down.
     fn or_lost<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
         if matches!(result, Err(Fault::Index)) {
-            self.up = false;
-            self.held.clear();
-            self.allocated.clear();
-            self.end.lost();
+            self.lose();
         }
         result.ok()
     }
 
+    fn lose(&mut self) {
+        self.up = false;
+        self.held.clear();
+        self.allocated.clear();
+        self.end.lost();
+    }
+
     fn kicked(&mut self) {
+        if self.end.was_replaced() {
+            // The master was restarted: what this side holds is not in its rings.
+            self.lose();
+        }
         let there = self.end.kicked();
         self.up |= self.or_lost(there).unwrap_or(false);
     }

@@ -14,7 +14,8 @@
 //! - Nothing is allocated. How many instances, endpoints and queues there are is fixed, see [`limits`].
 //! - Pointers to instances, endpoints, queues and buffers are looked up, not trusted: a stale or foreign one is
 //!   `RL_ERR_PARAM`. (Pointers for results and callbacks must be right, as in any C library.)
-//! - A remote that was initialised anew while the master lives goes on where the rings stand.
+//! - A remote that was initialised anew while the master lives goes on where the rings stand. One whose master was
+//!   restarted notices it at the master's kick, and forgets the buffers that it held.
 //! - A name in an announcement always ends with a NUL and is a copy, valid during the callback.
 //!
 //! Like NXP's bare-metal environment it must be called from one thread, and from the interrupt through `env_isr`: with an

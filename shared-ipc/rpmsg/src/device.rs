@@ -62,6 +62,13 @@ impl<'m> Device<'m> {
         Ok(device)
     }
 
+    /// Whether the rings were set up anew since this end took them up. Only this side writes the used indices while they
+    /// are in use, so one that is not where this side left it was zeroed. Tells nothing before the first buffer went back.
+    #[must_use]
+    pub fn was_replaced(&self) -> bool {
+        [&self.tx, &self.rx].iter().any(|queue| queue.ring.used_index() != Ok(queue.used))
+    }
+
     fn at(layout: &Layout<'m>, tx_index: u16, rx_index: u16) -> Result<Self, Fault> {
         let queue = |region, index| -> Result<Queue<'m>, Fault> {
             let ring = Vring::new(region, layout.geometry.vring())?;
@@ -155,7 +162,7 @@ impl Role for Device<'_> {
     }
 
     fn release(&mut self, buffer: RxBuffer) -> Result<(), Fault> {
-        self.rx.give_back(buffer.id, 0)?;
+        self.rx.give_back_whole(buffer.id)?;
         self.kick_returned = true;
         Ok(())
     }
@@ -215,10 +222,17 @@ impl Queue<'_> {
             Ok(made) => Ok(Some(made)),
             Err(fault) => {
                 counters.count(fault);
-                self.give_back(id, 0)?;
+                self.give_back_whole(id)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Gives a buffer back that this side has not written into. RPMsg-Lite's master takes the used length for the room of
+    /// its next message in there, so it is the whole buffer's; Linux does not look at it.
+    fn give_back_whole(&mut self, id: u16) -> Result<(), Fault> {
+        let len = self.ring.desc_len(id)?;
+        self.give_back(id, len)
     }
 
     /// Publishes a used entry.

@@ -13,6 +13,9 @@ use crate::{Counters, Endpoint, Fault, Held, Received, Rpmsg, RpmsgError, ZeroCo
 
 /// One side of an RPMsg link, in the role `R`, with up to `ENDPOINTS` endpoints.
 ///
+/// After [`Fault::Index`] the link is down for good: the rings have to be set up anew by the driver, and taken up by a new
+/// instance on each side.
+///
 /// It does not ring and does not wait: the owner rings what [`Instance::take_kick`] says, calls [`Instance::notified`]
 /// when the other side kicked, and [`Instance::set_link_up`] when the resource table's status says DRIVER_OK.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub struct Instance<R, const ENDPOINTS: usize> {
     role: R,
     endpoints: Vec<u32, ENDPOINTS>,
     link_up: bool,
+    /// The other side made the rings useless.
+    lost: bool,
     /// The other side was asked to kick for a buffer.
     awaits_buffer: bool,
     counters: Counters,
@@ -28,13 +33,14 @@ pub struct Instance<R, const ENDPOINTS: usize> {
 }
 
 impl<R: Role, const ENDPOINTS: usize> Instance<R, ENDPOINTS> {
-    /// Endpoints above `role`, of which nothing was asked yet. The link is up at once for a driver; for a device after the driver's first kick, or
-    /// [`Instance::set_link_up`].
+    /// Endpoints above `role`, of which nothing was asked yet. The link is up at once for a driver; for a device after the
+    /// driver's first kick, or [`Instance::set_link_up`].
     pub fn new(role: R) -> Self {
         Self {
             role,
             endpoints: Vec::new(),
             link_up: R::STARTS_UP,
+            lost: false,
             awaits_buffer: false,
             counters: Counters::default(),
             sender: WakerRegistration::new(),
@@ -45,7 +51,11 @@ impl<R: Role, const ENDPOINTS: usize> Instance<R, ENDPOINTS> {
     /// The other side is ready: the table's status says so.
     pub fn set_link_up(&mut self) {
         // A layout that does not fit its memory, the only reason to fail, was refused when the role was made.
-        self.link_up = self.link_up || self.role.start().is_ok();
+        if !self.link_up && !self.lost {
+            // A device starts without asking for kicks; somebody may have asked for them before the link was up.
+            let started = self.role.start().and_then(|()| self.role.want_buffer_kick(self.awaits_buffer));
+            self.link_up = started.is_ok();
+        }
         self.sender.wake();
     }
 
@@ -156,8 +166,14 @@ impl<R: Role, const ENDPOINTS: usize> Instance<R, ENDPOINTS> {
         match self.role.alloc() {
             Ok(Some(buffer)) => Ok(buffer),
             Ok(None) => Err(RpmsgError::NoBuffer),
-            Err(fault) => Err(fault.into()),
+            Err(fault) => Err(self.lost(fault)),
         }
+    }
+
+    /// The rings are of no use any more: the link is down, and no kick brings it up again.
+    fn lost(&mut self, fault: Fault) -> RpmsgError {
+        (self.link_up, self.lost) = (false, true);
+        fault.into()
     }
 
     /// A name-service message, if that is what `buffer` holds.
@@ -233,6 +249,10 @@ impl<R: Role, const ENDPOINTS: usize> Rpmsg for Instance<R, ENDPOINTS> {
         if wanted != self.awaits_buffer {
             self.role.want_buffer_kick(wanted)?;
             self.awaits_buffer = wanted;
+            if !wanted {
+                // Nobody is kicked for a buffer any more: a task that still waits for one has to ask again.
+                self.sender.wake();
+            }
         }
         Ok(())
     }
@@ -264,7 +284,11 @@ impl<R: Role, const ENDPOINTS: usize> ZeroCopy for Instance<R, ENDPOINTS> {
     fn receive_held(&mut self) -> Result<Option<Held>, RpmsgError> {
         // Bounded: a hostile peer may send to endpoints that nobody has for ever.
         for _ in 0..self.role.geometry().vring().entries() {
-            let Some(buffer) = self.role.take()? else { return Ok(None) };
+            let buffer = match self.role.take() {
+                Ok(Some(buffer)) => buffer,
+                Ok(None) => return Ok(None),
+                Err(fault) => return Err(self.lost(fault)),
+            };
             let (dst, src, len) = (buffer.dst(), buffer.src(), buffer.payload_bytes());
             if self.has(dst) {
                 return Ok(Some(Held::Message { endpoint: Endpoint(dst), src, len, buffer }));

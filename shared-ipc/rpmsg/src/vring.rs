@@ -125,6 +125,10 @@ impl<'m> Vring<'m> {
         Ok(Desc { addr: u64::from(high) << 32 | u64::from(low), len, flags })
     }
 
+    pub(crate) fn desc_len(&self, id: u16) -> Result<u32, OutOfRegion> {
+        self.region.load_u32(DESC_BYTES * self.slot(id) + 8)
+    }
+
     pub(crate) fn set_desc(&self, id: u16, addr: u64, len: u32, flags: u16) -> Result<(), OutOfRegion> {
         let at = DESC_BYTES * self.slot(id);
         let bytes = addr.to_le_bytes();

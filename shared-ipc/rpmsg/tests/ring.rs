@@ -120,6 +120,8 @@ fn a_peer_that_writes_whole_buffer_lengths_flags_and_a_reserved_word_is_understo
     // OpenAMP and RPMsg-Lite keep state in the header's reserved word while a buffer is held.
     layout.buffers.store_u32(4 * BUFFER_BYTES + 8, 0xffff_ffff).unwrap();
     assert_eq!(receive(&mut device), Ok(Some((1, 2, b"abc".to_vec()))));
+    // It takes this length for the room of its next message in that buffer (`rpmsg_lite_alloc_tx_buffer`).
+    assert_eq!(layout.vring1.load_u32(80 + 8), Ok(512));
     // RPMsg-Lite's remote: the whole buffer as used length, and state in the reserved word.
     send(&mut device, 2, 1, b"xyz").unwrap();
     layout.vring0.store_u32(80 + 8, 512).unwrap();
@@ -502,6 +504,12 @@ fn a_table_with_carveouts_and_traces_is_laid_out_as_the_kernel_reads_it() {
     assert_eq!(&TABLE[180..190], b"firmware\0\0");
     let table = Table::parse(&TABLE).unwrap();
     assert_eq!(table.vrings.map(|ring| ring.device_address), FULL.vrings);
+    // Entries that are none of our business: memory for devices, and vendors' own.
+    for (entry, word) in [(164, 1), (164, 128), (164, 512), (108, 128)] {
+        let mut other: [u8; TABLE.len()] = TABLE;
+        other[entry..entry + 4].copy_from_slice(&u32::to_le_bytes(word));
+        assert_eq!(Table::parse(&other), Ok(table), "type {word} at {entry}");
+    }
     let heap = HeapRegion::new(4096);
     write_table(heap.region(), &TABLE).unwrap();
     assert_eq!(bytes(heap.region(), 0, 36), TABLE[..36]);

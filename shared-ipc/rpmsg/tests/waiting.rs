@@ -99,6 +99,51 @@ fn an_async_receiver_is_woken_and_a_device_waits_for_the_link() {
     assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
 }
 
+/// A device that starts declines kicks for buffers; the wish of a task that waited before is not forgotten with that.
+#[test]
+fn a_sender_that_waited_for_the_link_is_kicked_for_a_buffer_too() {
+    let heap = HeapRegion::new(geometry().bytes());
+    let mut driver: Instance<_, 4> = Instance::new(Driver::new(&layout(&heap)).unwrap());
+    let mut device: Instance<_, 4> = Instance::new(Device::new(&layout(&heap)).unwrap());
+    let (near, far) = (driver.create_endpoint(9).unwrap(), device.create_endpoint(30).unwrap());
+    let (wakes, waker) = waker();
+    let mut context = Context::from_waker(&waker);
+    assert_eq!(device.poll_send(&mut context, far, 9, &[0]), Poll::Pending);
+    device.notified();
+    // Others are quicker.
+    for i in 1..=4 {
+        device.send(far, 9, &[i]).unwrap();
+    }
+    assert_eq!(device.poll_send(&mut context, far, 9, &[0]), Poll::Pending);
+    assert_eq!((kicks(&mut driver), wakes.0.load(Ordering::Relaxed)), (vec![0], 1));
+    let mut payload = [0; 1];
+    assert_eq!(driver.receive(&mut payload), Ok(Some(Received::Message { endpoint: near, src: 30, len: 1 })));
+    assert_eq!(kicks(&mut driver), [0], "the sender waits");
+}
+
+/// Two tasks share a side: that one got its buffer is no reason to leave the other asleep.
+#[test]
+fn a_sender_that_got_its_buffer_wakes_the_next() {
+    let heap = HeapRegion::new(geometry().bytes());
+    let (mut driver, mut device) = pair(&heap);
+    let (near, _far) = (driver.create_endpoint(2).unwrap(), device.create_endpoint(1).unwrap());
+    let (wakes, waker) = waker();
+    let mut context = Context::from_waker(&waker);
+    for i in 0..4 {
+        driver.send(near, 1, &[i]).unwrap();
+    }
+    assert_eq!(driver.poll_send(&mut context, near, 1, &[4]), Poll::Pending);
+    for _ in 0..2 {
+        assert!(device.receive(&mut [0; 1]).unwrap().is_some());
+    }
+    // The other task looks before the device rings, and then nobody wants to be rung.
+    let mut other = Context::from_waker(Waker::noop());
+    assert_eq!(driver.poll_send(&mut other, near, 1, &[5]), Poll::Ready(Ok(())));
+    assert_eq!(kicks(&mut device), []);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert_eq!(driver.poll_send(&mut context, near, 1, &[4]), Poll::Ready(Ok(())));
+}
+
 /// Two threads that sleep until they are kicked, over a ring that is nearly always full.
 #[test]
 fn blocking_senders_never_miss_the_kick_they_wait_for() {
@@ -165,6 +210,42 @@ fn a_blocking_sender_gives_up_when_its_caller_does() {
     assert_eq!(kicks(&mut device), [], "nobody waits any more");
     assert_eq!(driver.send_blocking(near, 9, &[0], |_| true), Ok(()));
     assert_eq!(driver.send_blocking(near, ADDRESS_ANY, &[0], |_| true), Err(RpmsgError::Address), "no reason to wait");
+}
+
+/// An announcement comes from the endpoint that it is about, as RPMsg-Lite sends it, and goes to the name service.
+#[test]
+fn an_announcement_bears_its_endpoint_as_the_sender() {
+    let heap = HeapRegion::new(geometry().bytes());
+    let mut driver = Driver::new(&layout(&heap)).unwrap();
+    let mut device: Instance<_, 4> = Instance::new(Device::new(&layout(&heap)).unwrap());
+    device.set_link_up();
+    let endpoint = device.create_endpoint(30).unwrap();
+    device.announce(endpoint, "channel", false).unwrap();
+    let message = driver.take().unwrap().unwrap();
+    assert_eq!((message.src(), message.dst(), message.payload_bytes()), (30, NAME_SERVICE_ADDRESS, 40));
+    driver.release(message).unwrap();
+}
+
+/// After an impossible index nothing in the ring can be trusted, whatever is kicked.
+#[test]
+fn a_link_that_was_lost_stays_down_until_the_rings_are_set_up_anew() {
+    let heap = HeapRegion::new(geometry().bytes());
+    let (_, mut device) = pair(&heap);
+    let far = device.create_endpoint(1).unwrap();
+    assert!(device.is_link_up());
+    let avail_index = 4 * 16 + 2;
+    layout(&heap).vring1.store_u16(avail_index, 100).unwrap();
+    let mut payload = [0; PAYLOAD_BYTES_MAX];
+    assert_eq!(device.receive(&mut payload), Err(RpmsgError::Fault(Fault::Index)));
+    device.notified();
+    assert!(!device.is_link_up());
+    assert_eq!(device.send(far, 2, &[1]), Err(RpmsgError::NotReady));
+    let mut driver;
+    (driver, device) = pair(&heap);
+    let near = driver.create_endpoint(2).unwrap();
+    let far = device.create_endpoint(1).unwrap();
+    driver.send(near, 1, &[1]).unwrap();
+    assert_eq!(device.receive(&mut payload), Ok(Some(Received::Message { endpoint: far, src: 2, len: 1 })));
 }
 
 /// Messages that nobody can take cost nothing but themselves.

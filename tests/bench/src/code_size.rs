@@ -42,7 +42,7 @@ impl CodeSize {
 /// What the build said, or what is wrong with the program it made.
 pub fn remote_size() -> Result<CodeSize, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |set| root.join(set));
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(&root)
         .args(["build", "--quiet", "--profile", "firmware", "--package", env!("CARGO_PKG_NAME")])

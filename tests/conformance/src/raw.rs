@@ -209,9 +209,12 @@ impl Master {
         } else if self.transmit_seen == self.transmit.used_index() {
             return false;
         } else {
-            let (id, _) = self.transmit.used_entry(self.transmit_seen);
+            let (id, len) = self.transmit.used_entry(self.transmit_seen);
             self.transmit_seen = self.transmit_seen.wrapping_add(1);
             assert!(id < self.transmit.entries, "the device used descriptor {id}");
+            // Where `rpmsg_lite_alloc_tx_buffer` gets the room of a buffer from.
+            let whole = self.geometry.buffer_bytes();
+            assert!(self.style == Style::Linux || len == whole, "the device says that {len} bytes are free");
             id
         };
         let bytes = message(src, dst, reserved, flags, payload);

@@ -194,6 +194,38 @@ fn device_finds_buffers_elsewhere<V: Maker>() {
     }
 }
 
+/// The master is restarted and the remote is not: the kick that says "set up" is the only sign, and everything of before
+/// is forgotten.
+#[cfg(feature = "rpmsg-lite")]
+fn device_follows_a_restarted_master<V: Maker>() {
+    if !both_ours::<DirectDriver, V>() {
+        return;
+    }
+    for geometry in geometries::<DirectDriver, V>() {
+        for style in [Style::Linux, Style::RpmsgLite] {
+            let _alone = alone();
+            let memory = Memory::new(geometry);
+            let mut device = V::make(memory);
+            let endpoint = device.create_endpoint(30).unwrap();
+            let all = memory.buffers_each_way();
+            for (down, up) in [(0, 1), (0, 3), (3, 2), (0, 2), (1, 0), (all, all), (all + 1, 2 * all), (0, 1)] {
+                let what = format!("{style:?}, {geometry:?}, {down} and {up} messages");
+                let mut master = Master::new(memory, style);
+                device.notified(FIRST_KICK);
+                for number in 0..down {
+                    assert!(master.send(0x400, 30, &[number as u8], 0, 0), "{what}");
+                    device.notified(KICK_TO_DEVICE);
+                    assert_eq!(take(&mut device), Some((0x400, 30, vec![number as u8])), "{what}");
+                }
+                for number in 0..up {
+                    device.send(endpoint, 0x400, &[number as u8]).unwrap();
+                    assert_eq!(master.receive(), Some((30, 0x400, vec![number as u8])), "{what}");
+                }
+            }
+        }
+    }
+}
+
 /// RPMsg-Lite's remote: whole lengths in the used ring, its own notes in the header of a buffer that it holds.
 fn driver_with_remote<D: Maker>() {
     for geometry in geometries::<D, DirectDevice>() {
@@ -298,6 +330,7 @@ for_device! {
     device_survives_a_bad_master,
     device_heeds_short_buffers,
     device_finds_buffers_elsewhere,
+    device_follows_a_restarted_master,
 }
 #[cfg(feature = "rpmsg-lite")]
 for_device! { library_master, coracle_test_conformance::LibraryMaster: driver_with_remote, driver_survives_a_bad_remote, }

@@ -161,9 +161,10 @@ impl One {
             }
             1 => Frame::Welcome { version: input.u16(), session, credit },
             2 => Frame::Reject { versions: Versions { min: input.u16(), max: input.u16() }, nonce: session.a },
-            3 => Frame::Ping { session, credit, asked_us: near(input) },
+            3 => Frame::Ping { session, seq: self.seq(input), credit, asked_us: near(input) },
             4 => Frame::Pong {
                 session,
+                seq: self.seq(input),
                 credit,
                 asked_us: near(input),
                 received_us: u64::from(input.u32()),
@@ -173,11 +174,16 @@ impl One {
             6 => Frame::Reset { session },
             _ => {
                 let channel = Channel::ALL[input.below(2)];
-                let seq = if input.below(8) == 0 { input.u32() } else { self.open.messages };
+                let seq = self.seq(input);
                 let len = usize::from(input.u8());
                 Frame::Data { session, channel, seq, credit, sent_us: near(input), body: input.take(len) }
             }
         }
+    }
+
+    /// Mostly the right number of a message.
+    fn seq(&self, input: &mut Bytes<'_>) -> u32 {
+        if input.below(8) == 0 { input.u32() } else { self.open.messages }
     }
 
     fn receives(&mut self, bytes: &[u8]) {
@@ -201,6 +207,9 @@ impl One {
             Event::Up { session, version } => {
                 assert_eq!((counted, self.side.is_up(), version), ((0, 0, 0, 0), true, VERSIONS.max));
                 let ours = if matches!(self.side, Side::A(_)) { (session.a, 0) } else { (0, session.m) };
+                let again = was_up && self.session.is_some_and(|open| open.a == session.a);
+                assert!(!again, "the same Hello again began another session");
+                assert!(ours.0 == 0 || ours.0 == self.hello, "a session that A did not ask for");
                 assert!(self.seen.insert(ours), "{session:?} again");
                 self.session = Some(session);
                 self.open = Open { granted: [WINDOW.control, WINDOW.bulk], ..Open::default() };
@@ -386,18 +395,17 @@ impl Pair {
         }
     }
 
-    /// The line is good from now on. The layer above opens a session whenever A has none, and when M does not answer for
-    /// long: that the last messages before a silence were lost, the link cannot see.
+    /// The line is good from now on. The layer above opens a session whenever A has none.
     fn heal(&mut self) {
         if let Side::A(a) = &mut self.sides[0] {
             a.set_asleep(false, self.now_us);
         }
-        for step in 0..STEPS_MAX {
+        for _ in 0..STEPS_MAX {
             while self.lines.iter().any(|line| !line.is_empty()) {
                 self.deliver(0);
                 self.deliver(1);
             }
-            if !self.sides[0].is_up() || step == STEPS_MAX / 2 {
+            if !self.sides[0].is_up() {
                 self.open();
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Any bytes where a snapshot should be.
 
-use coracle_migrate::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot, encode};
+use coracle_migrate::snapshot::{EventHead, Head, SNAPSHOT_BYTES_MAX, Snapshot, encode};
 use sha2::{Digest as _, Sha256};
 
 /// Largest memory that is rebuilt here: a snapshot may claim 4 GiB, and it is the caller who says what is too much.
@@ -24,6 +24,7 @@ fn check(bytes: &[u8]) {
     let events: Vec<_> = snapshot.events().collect();
     assert_eq!(events.len(), usize::from(head.events));
     assert!(events.iter().all(|(event, payload)| payload.len() == usize::from(event.len)));
+    check_runs(bytes, head);
     if head.memory_len > MEMORY_BYTES_MAX {
         return;
     }
@@ -37,4 +38,24 @@ fn check(bytes: &[u8]) {
     let mut memory_again = vec![0xFF; memory.len()];
     again.fill_memory(&mut memory_again).unwrap();
     assert!(memory == memory_again, "the memory differs");
+}
+
+/// What follows the events is runs to the last byte; they ascend, do not overlap and lie in the memory.
+fn check_runs(bytes: &[u8], head: &Head) {
+    let body_len = u32::from_le_bytes(bytes[8..PREFIX_BYTES].try_into().unwrap());
+    let body = &bytes[PREFIX_BYTES..][..body_len as usize];
+    let (_, mut rest) = postcard::take_from_bytes::<Head>(body).unwrap();
+    for _ in 0..head.events {
+        let (event, after) = postcard::take_from_bytes::<EventHead>(rest).unwrap();
+        rest = &after[usize::from(event.len)..];
+    }
+    let mut end = 0;
+    while let Some((place, after)) = rest.split_first_chunk::<8>() {
+        let [offset, len] = [&place[..4], &place[4..]].map(|word| u32::from_le_bytes(word.try_into().unwrap()));
+        assert!(len > 0 && u64::from(offset) >= end, "an empty or overlapping run");
+        end = u64::from(offset) + u64::from(len);
+        assert!(end <= u64::from(head.memory_len), "a run outside the memory");
+        rest = &after[len as usize..];
+    }
+    assert!(rest.is_empty(), "bytes that are no run");
 }

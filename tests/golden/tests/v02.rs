@@ -80,14 +80,22 @@ fn frames() -> Vec<(Frame<'static>, Vec<u8>)> {
             &[&[3], SESSION_BYTES, &[1], &[0xAC, 0x02], CREDIT_BYTES, &[0xC0, 0x84, 0x3D], &[3, 7, 8, 9]],
         ),
         (
-            Frame::Ping { session: SESSION, credit: CREDIT, asked_us: 1_000_000 },
-            &[&[4], SESSION_BYTES, CREDIT_BYTES, &[0xC0, 0x84, 0x3D]],
+            Frame::Ping { session: SESSION, seq: 300, credit: CREDIT, asked_us: 1_000_000 },
+            &[&[4], SESSION_BYTES, &[0xAC, 0x02], CREDIT_BYTES, &[0xC0, 0x84, 0x3D]],
         ),
         (
-            Frame::Pong { session: SESSION, credit: CREDIT, asked_us: 1_000_000, received_us: 300, sent_us: 65_538 },
+            Frame::Pong {
+                session: SESSION,
+                seq: 300,
+                credit: CREDIT,
+                asked_us: 1_000_000,
+                received_us: 300,
+                sent_us: 65_538,
+            },
             &[
                 &[5],
                 SESSION_BYTES,
+                &[0xAC, 0x02], // seq
                 CREDIT_BYTES,
                 &[0xC0, 0x84, 0x3D], // asked
                 &[0xAC, 0x02],       // received

@@ -409,9 +409,17 @@ impl Session {
         let supervisor = self.supervisor.insert(Supervisor::new()?);
         let core = self.core.as_ref().context("there is no core")?;
         core.set_firmware(SUPERVISOR_FIRMWARE)?;
+        let before_us = supervisor.now_us().cast_signed();
         core.start()?;
         let session = supervisor.open()?;
+        let up_us = supervisor.now_us().cast_signed();
         let (began_us, error_us) = supervisor.ask()?;
+        let (earliest_us, latest_us) =
+            (began_us.saturating_sub_unsigned(error_us), began_us.saturating_add_unsigned(error_us));
+        ensure!(
+            latest_us >= before_us && earliest_us <= up_us,
+            "M is said to have begun at {began_us} us, give or take {error_us} us, but began from {before_us} to {up_us}"
+        );
         Ok(format!("{session:?}, M began at {began_us} us of A's clock, give or take {error_us} us"))
     }
 

@@ -183,7 +183,8 @@ impl Supervisor {
         Ok(())
     }
 
-    fn now_us(&self) -> u64 {
+    /// This side's clock, in microseconds.
+    pub(crate) fn now_us(&self) -> u64 {
         u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }

@@ -86,7 +86,7 @@ fn cargo_build(package: &str, arguments: &[&str], variables: &[(&str, &str)]) ->
 
 /// A file in the target folder.
 fn built(parts: &[&str]) -> Result<PathBuf, String> {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let target = root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
     let path = parts.iter().fold(target, |path, part| path.join(part));
     path.canonicalize().map_err(|error| format!("the build made no {}: {error}", path.display()))
 }

@@ -235,7 +235,7 @@ pub fn firmware_of(board: &str, program: &str) -> Result<PathBuf, String> {
     let board = Board::builtin(board).map_err(|error| error.to_string())?;
     let target = board.firmware.ok_or("the board runs no firmware")?.target;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |set| root.join(set));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(&root)

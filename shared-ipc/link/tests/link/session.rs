@@ -122,6 +122,32 @@ fn an_unanswered_question_is_no_silence_while_m_says_something_else() {
     assert_eq!(a.tick(2 * SILENCE_US_MAX - 1).0, Event::Down(DownReason::Silence));
 }
 
+/// A sender whose last credit went with lost messages sends no other one that would show the gap.
+#[test]
+fn messages_lost_with_the_last_credit_are_noticed_by_the_next_heartbeat() {
+    for to_a in [true, false] {
+        let (mut a, mut m) = pair();
+        let mut out = [0; FRAME_BYTES_MAX];
+        for _ in 0..WINDOW.control {
+            // Lost on the way.
+            let sent = if to_a {
+                m.send(Channel::Control, b"lost", 0, &mut out)
+            } else {
+                a.send(Channel::Control, b"lost", 0, &mut out)
+            };
+            sent.unwrap();
+        }
+        let ping = bytes(&a.tick(1).1.unwrap());
+        let (event, answer) = m.receive(&ping, 1);
+        let expected = if to_a { Event::Nothing } else { Event::Down(DownReason::Gap) };
+        assert_eq!(event, expected, "at M");
+        let reason = if to_a { DownReason::Gap } else { DownReason::PeerReset };
+        assert_eq!(a.receive(&bytes(&answer.unwrap()), 2), Event::Down(reason), "at A");
+        assert_eq!((a.is_up(), m.is_up()), (false, to_a));
+        greet(&mut a, &mut m, 3);
+    }
+}
+
 #[test]
 fn frames_that_mean_nothing_are_counted_by_cause_and_the_session_stays() {
     let (mut a, mut m) = pair();
@@ -133,8 +159,8 @@ fn frames_that_mean_nothing_are_counted_by_cause_and_the_session_stays() {
     }
     let hello = |nonce, credit| bytes(&Frame::Hello { versions: VERSIONS, nonce, credit });
     let welcome = bytes(&Frame::Welcome { version: 2, session: SESSION, credit });
-    let ping = |session| bytes(&Frame::Ping { session, credit, asked_us: 0 });
-    let pong = |session| bytes(&Frame::Pong { session, credit, asked_us: 3, received_us: 0, sent_us: 0 });
+    let ping = |session| bytes(&Frame::Ping { session, seq: 0, credit, asked_us: 0 });
+    let pong = |session| bytes(&Frame::Pong { session, seq: 0, credit, asked_us: 3, received_us: 0, sent_us: 0 });
     let reset = |session| bytes(&Frame::Reset { session });
     let more = |session| bytes(&Frame::Credit { session, credit });
     let reject = bytes(&Frame::Reject { versions: VERSIONS, nonce: SESSION.a });
