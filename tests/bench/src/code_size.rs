@@ -1,6 +1,6 @@
 //! How much code the remote role is, read from the symbols of a program that holds nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
