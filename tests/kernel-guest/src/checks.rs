@@ -194,8 +194,10 @@ impl Session {
 
     fn open(&mut self) -> Result<String> {
         let file = self.raw_file()?;
+        // The kernel made it with the channel, and only the channel's end ends it.
+        has_problem(RpmsgEndpoint::open(&file)?.destroy(), RpmsgProblem::Refused)?;
         self.raw = Some(RpmsgEndpoint::open(&file)?);
-        Ok(file.display().to_string())
+        Ok(format!("{}, which cannot be destroyed", file.display()))
     }
 
     fn echo(&self) -> Result<String> {
