@@ -21,14 +21,14 @@ mod trace;
 
 pub use board::{Board, Peripherals, Restart, start};
 pub use heap::{Arena, HeapUse, heap_use};
-pub use resource_table::{ResourceTable, table_spec, trace_entry};
+pub use resource_table::{ResourceTable, bulk_entry, table_spec, trace_entry};
 pub use supervise::supervise;
 pub use trace::trace;
 
 #[doc(hidden)]
 pub use coracle_board_api::layout;
 #[doc(hidden)]
-pub use coracle_rpmsg::{TableSpec, Trace};
+pub use coracle_rpmsg::{Carveout, TableSpec, Trace};
 
 /// Defines what a firmware package for a board is made of, from the constants that its build script generated:
 /// `constants` (the board file's numbers), the ELF section `.resource_table`, and `start`.
@@ -59,7 +59,8 @@ macro_rules! board {
             Some(span) => &[$crate::trace_entry(&constants::SHARED, span)],
             None => &[],
         };
-        const TABLE_SPEC: $crate::TableSpec<'static> = $crate::table_spec(&constants::SHARED, TRACES);
+        const CARVEOUTS: &[$crate::Carveout<'static>] = &[$crate::bulk_entry(&constants::SHARED)];
+        const TABLE_SPEC: $crate::TableSpec<'static> = $crate::table_spec(&constants::SHARED, CARVEOUTS, TRACES);
 
         // Loaders find it by its section.
         #[used]
