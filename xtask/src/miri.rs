@@ -95,7 +95,9 @@ pub(crate) fn commands(workspace: &Workspace, options: &Options) -> [Command; 2]
     let command = |flags: &str| {
         let mut command = cargo_of_nightly();
         command.args(["miri", "test", "--features", "coracle-shmem/std", "--target-dir"]);
-        command.arg(workspace.target_directory.join("miri"));
+        // In the clone, whatever folder the others share: what miri builds remembers where its sources are, and another
+        // clone with the same sources would be sent there.
+        command.arg(workspace.root.join("target/miri"));
         for package in PACKAGES {
             command.args(["--package", package]);
         }
