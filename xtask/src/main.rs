@@ -30,11 +30,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Check for the Rust targets, the emulator and what the kernel test needs, and install what is missing.
+    /// Check for the Rust targets, the emulator, and what the kernel test and the guests in C and AssemblyScript need, and
+    /// install what is missing.
     ///
     /// Rust targets come through rustup, programs through apt-get if this is Debian and root, the kernel test's armhf kernel
-    /// through an apt of its own into the cache (CORACLE_CACHE, else ~/.cache/coracle). Otherwise the commands
-    /// to run are printed. Quick if nothing is missing. `demo` and `test` do the same by themselves.
+    /// through an apt of its own and the AssemblyScript compiler through npm into the cache (CORACLE_CACHE, else
+    /// ~/.cache/coracle). Otherwise the commands to run are printed. Quick if nothing is missing. `demo` and `test` do the same by themselves.
     Setup,
     /// Build the example containers to WebAssembly and print the folder with the modules.
     Guests,

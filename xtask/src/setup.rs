@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use coracle_boards::Board;
 use coracle_test_kernel::build::{CROSS_COMPILER, GUEST_TARGET as KERNEL_GUEST_TARGET};
 use coracle_test_kernel::packages;
+use coracle_test_sdk::{assemblyscript, c};
 
 use crate::runs;
 
@@ -22,6 +23,12 @@ const KERNEL_TEST_TOOLS: [Tool; 2] = [
     Tool { program: "dtc", packages: &["device-tree-compiler"] },
     Tool { program: CROSS_COMPILER, packages: &["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"] },
 ];
+/// What builds the guests that are not in Rust.
+const GUEST_TOOLS: [Tool; 3] = [
+    Tool { program: c::COMPILER, packages: &["clang"] },
+    Tool { program: "make", packages: &["make"] },
+    Tool { program: assemblyscript::PACKAGE_MANAGER, packages: &["nodejs", "npm"] },
+];
 
 /// A program that a task runs.
 #[derive(Clone, Copy)]
@@ -36,6 +43,7 @@ pub(crate) fn everything() -> Result<()> {
     rust_targets()?;
     emulator()?;
     kernel_test()?;
+    guest_languages()?;
     eprintln!("set-up: nothing is missing");
     Ok(())
 }
@@ -81,6 +89,12 @@ pub(crate) fn kernel_test() -> Result<()> {
     install(&KERNEL_TEST_TOOLS)?;
     rust_target(KERNEL_GUEST_TARGET)?;
     packages::kernel().context("there is no kernel for the kernel test").map(drop)
+}
+
+/// What builds the guests in C and AssemblyScript: tools, and the AssemblyScript compiler in its cache.
+pub(crate) fn guest_languages() -> Result<()> {
+    install(&GUEST_TOOLS)?;
+    assemblyscript::install().context("there is no AssemblyScript compiler")
 }
 
 /// Installs those of `tools` that are missing.

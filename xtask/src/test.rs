@@ -69,6 +69,11 @@ pub(crate) fn run(options: &Options, cancel: &Cancel) -> Result<ExitCode> {
         Err(error) => eprintln!("The kernel test will be skipped: {error:#}"),
         Ok(()) => {}
     }
+    match setup::guest_languages() {
+        Err(error) if on_build_server => return Err(error),
+        Err(error) => eprintln!("The tests of guests in C and AssemblyScript will be skipped: {error:#}"),
+        Ok(()) => {}
+    }
     let workspace = Workspace::find()?;
     let mut checks = Checks { workspace, cancel, on_build_server, failed: Vec::new(), counts: Counts::default() };
     if options.filter.is_none() {

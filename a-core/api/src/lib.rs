@@ -208,6 +208,18 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// A container called what it is not granted, for the first time with that call.
+    Refused {
+        /// The container.
+        container: String,
+        /// Where.
+        core: Core,
+        /// The call: import module and name.
+        call: String,
+        /// What it named, where that is known.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        what: String,
+    },
     /// A line of a log.
     Log {
         /// Whose.
@@ -266,6 +278,12 @@ pub struct ContainerReport {
     pub dropped: u64,
     /// Calls refused for want of a grant.
     pub refused: u64,
+    /// Log lines dropped because there were too many.
+    #[serde(default)]
+    pub logs_dropped: u64,
+    /// Heap that it takes on M beside its linear memory, in bytes; 0 where it is not measured.
+    #[serde(default)]
+    pub overhead_bytes: u64,
     /// SHA-256 over what the guest can tell of its state, in hexadecimal.
     pub state_digest: String,
 }
@@ -315,6 +333,9 @@ pub struct LinkReport {
     pub bulk_sent_bytes: u64,
     /// Payload bytes through the bulk region, M to A.
     pub bulk_received_bytes: u64,
+    /// Messages of containers on A that were lost because M did not take the earlier ones.
+    #[serde(default)]
+    pub messages_lost: u64,
 }
 
 #[cfg(test)]

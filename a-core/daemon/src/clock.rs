@@ -1,7 +1,7 @@
 //! The daemon's clock. It counts on while the system is suspended, so that what is known of the M core's clock stays
 //! true across a suspension.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use nix::time::ClockId;
@@ -23,6 +23,12 @@ impl Clock {
         let now = since_boot().unwrap_or(self.start);
         u64::try_from(now.saturating_sub(self.start).as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// Unix time minus the time of this clock, in microseconds. `None` before 1970.
+pub(crate) fn wall_offset_us(now_us: u64) -> Option<i64> {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(wall.as_micros()).ok()?.checked_sub(i64::try_from(now_us).ok()?)
 }
 
 fn since_boot() -> nix::Result<Duration> {

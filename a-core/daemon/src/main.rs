@@ -7,6 +7,7 @@
 
 mod clock;
 mod plan;
+mod secret;
 mod server;
 mod supervise;
 

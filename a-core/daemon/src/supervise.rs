@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use coracle_api::{Core, Reply, Request, What};
 use coracle_boards::{BUILTIN_BOARDS, Board, Span};
+use coracle_container::execute;
+use coracle_device::{Devices, NoDevices};
 use coracle_engine::EngineHandle;
 use coracle_link::Credit;
 use coracle_model::{Desired, Memories, Node, Output, Record, RequestId};
@@ -18,14 +20,17 @@ use coracle_platform::{
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
 use coracle_shmem::MappedFile;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_offset_us};
 use crate::plan;
+use crate::secret::Secret;
 use crate::server::{self, Client, FromClient};
 
 /// How often applies that wait for M are looked at, in microseconds.
 const APPLIES_US: u64 = 10_000;
 /// Frames that are taken from M before clients are looked at.
 const FRAMES_A_TURN_MAX: usize = 256;
+/// Edges of pins that are taken before anything else is looked at.
+const PIN_EVENTS_A_TURN_MAX: usize = 64;
 /// Longest that an apply waits for the M core.
 const APPLY_MAX: Duration = Duration::from_secs(30);
 
@@ -33,6 +38,8 @@ struct Owner<'m> {
     node: Node<'m>,
     port: Box<dyn Transport + 'm>,
     store: FileStore,
+    secret: Secret,
+    devices: Box<dyn Devices>,
     board: Board,
     log: LogReader<'m>,
     clock: Clock,
@@ -98,7 +105,9 @@ pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>, transpor
         }
         TransportKind::Rpmsg => Box::new(CharPort::new(RpmsgPaths::default()).context("cannot read /dev/urandom")?),
     };
-    let store = FileStore::open(&run_dir.join("state"))?;
+    let state_dir = run_dir.join("state");
+    let store = FileStore::open(&state_dir)?;
+    let secret = Secret::open(&state_dir)?;
     let (desired, records, damaged) = read_state(&store)?;
     let room = Credit::for_buffers(board.shared.vring_num);
     let mut node = Node::new(EngineHandle::new()?, memories, port.first_nonce(), desired, records, room);
@@ -110,6 +119,8 @@ pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>, transpor
         node,
         port,
         store,
+        secret,
+        devices: Box::new(NoDevices),
         log: LogReader::new(sub(board.shared.log)?, decoder),
         board,
         clock: Clock::start()?,
@@ -183,11 +194,20 @@ impl Owner<'_> {
             return Some(0);
         }
         let applies = (!self.applies.is_empty()).then_some(APPLIES_US);
-        [self.port.wait_us(), applies, self.node.wait_us()].into_iter().flatten().min()
+        let devices = self.devices.deadline_us().map(|at| at.saturating_sub(self.now_us()));
+        [self.port.wait_us(), applies, self.node.wait_us(), devices].into_iter().flatten().min()
     }
 
     /// Takes what M sent and does the work that comes of it.
     fn work(&mut self) -> Result<()> {
+        let now = self.now_us();
+        if let Some(offset_us) = wall_offset_us(now) {
+            self.node.set_wall_clock(offset_us);
+        }
+        for _ in 0..PIN_EVENTS_A_TURN_MAX {
+            let Some(event) = self.devices.pin_event(now) else { break };
+            self.node.pin_event(event.label, event.high, event.time_us, now);
+        }
         // Bounded: neither an M that floods nor a guest that never runs out of events keeps clients and signals waiting.
         for _ in 0..FRAMES_A_TURN_MAX {
             let mut payload = [0; PAYLOAD_BYTES_MAX];
@@ -225,6 +245,10 @@ impl Owner<'_> {
                 Output::Forget { name } => self.store.remove(&name)?,
                 Output::StoreDesired(bytes) => self.store.put_desired(&bytes)?,
                 Output::Send(frame) => self.port.send(&frame),
+                Output::Device { token, call } => {
+                    let answer = execute(&call, &mut *self.devices);
+                    self.node.device_answer(token, answer, self.now_us());
+                }
                 Output::Event(event) => self.subscribers.retain_mut(|client| client.event(&event)),
                 Output::Reply(id, reply) => {
                     self.applies.remove(&id);
@@ -253,7 +277,7 @@ impl Owner<'_> {
                 self.shutdown = true;
             }
             Request::Apply { manifest, modules_dir, lockstep, pinned } => {
-                match plan::load(&manifest, modules_dir.as_deref(), lockstep, pinned, &self.board) {
+                match plan::load(&manifest, modules_dir.as_deref(), lockstep, pinned, &self.board, &self.secret) {
                     Ok(desired) => {
                         self.waiting.insert(id, client);
                         self.applies.insert(id, Instant::now());

@@ -1,48 +1,81 @@
 //! An instance and its state, as one thing that is loaded, run, captured and dropped.
 
 use std::mem;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
+use coracle_container::{ContainerSpec, DeviceAnswer, Kv, OwnedEffect, OwnedEvent, Step, Text, Usage, Waiting};
 use coracle_guest_abi::{
-    EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START, Import, find_import,
-    host::dispatch,
+    EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START, Errno, Name,
+    find_import,
 };
-use coracle_lifecycle::ExitReason;
+use coracle_lifecycle::{ExitReason, Place, TrapKind};
 use coracle_migrate::snapshot::{
     self, DigestBytes, EventHead, GLOBALS_MAX, GlobalValue, Head, HostState, Snapshot, state_digest,
 };
-use coracle_wire::ContainerSpec;
 use sha2::{Digest, Sha256};
 use wasmtime::{
-    Engine, Error, Extern, ExternType, Func, FuncType, Global, Instance, Module, Mutability, Store, Trap, Val, ValType,
-    WasmParams, WasmResults,
+    Error, Extern, ExternType, FuncType, Global, Instance, Module, Mutability, Store, Trap, TypedFunc, Val,
+    WasmBacktrace, WasmParams, WasmResults,
 };
 
-use crate::{
-    CaptureError, EngineHandle, LoadError, OwnedEffect, OwnedEvent, Step, Usage,
-    host::{Host, host},
-};
+use crate::host::{Data, Host, Lent, ProcessExit, Side, function, lock, signature};
+use crate::{CaptureError, EngineHandle, LoadError};
+
+/// A slice of fuel that lasts some ten milliseconds on the slowest A core: the longest that other work waits for a guest.
+pub const SLICE_FUEL_DEFAULT: u64 = 1_000_000;
+/// Fuel after which a guest gives the thread back to [`Container::run`], which counts slices in steps of it.
+const YIELD_FUEL: u64 = 100_000;
+/// The export with which compilers initialise a module that is no command.
+const EXPORT_INITIALIZE: &str = "_initialize";
 
 /// A loaded container. Holding one proves that its module is the image its specification names, that every import it
 /// has is granted, and that its memory is within its limit.
 pub struct Container {
-    store: Store<Host>,
-    globals: heapless::Vec<Global, GLOBALS_MAX>,
+    side: Side,
+    lent: Lent,
+    activity: Activity,
+    command: bool,
     /// The globals' values at the last safe point: Wasmtime reads a global only through a mutable store, and a capture
     /// must not need one.
     values: heapless::Vec<GlobalValue, GLOBALS_MAX>,
-    start: Option<wasmtime::TypedFunc<(), ()>>,
-    init: Option<wasmtime::TypedFunc<(), i32>>,
-    on_event: wasmtime::TypedFunc<(i32, i32, i32), i32>,
-    activity: Activity,
-    fuel_total: u64,
-    events: u64,
+    /// Events that it had handled when it was loaded here.
+    handled_before: u64,
 }
 
-#[derive(Clone, Copy)]
+type Globals = heapless::Vec<Global, GLOBALS_MAX>;
+
 enum Activity {
-    Idle,
-    Running,
-    Exited(ExitReason),
+    Idle(Box<Machine>),
+    Begun(Box<Machine>),
+    Running {
+        call: Pin<Box<dyn Future<Output = Ended> + Send>>,
+        /// Fuel between two yields.
+        interval: u64,
+    },
+    /// For good. The machine is kept for what can be asked of it afterwards.
+    Exited(ExitReason, Option<Box<Machine>>),
+}
+
+/// The end of a call into the guest.
+struct Ended {
+    machine: Box<Machine>,
+    result: Result<i32, Error>,
+}
+
+/// The engine's part of a container. While the guest is suspended it is inside the call's future.
+struct Machine {
+    store: Store<Data>,
+    globals: Globals,
+    start: Option<TypedFunc<(), ()>>,
+    initialize: Option<TypedFunc<(), ()>>,
+    entry: Entry,
+}
+
+enum Entry {
+    Events { init: Option<TypedFunc<(), i32>>, on_event: TypedFunc<(i32, i32, i32), i32> },
+    Command(TypedFunc<(), ()>),
 }
 
 impl Container {
@@ -51,8 +84,22 @@ impl Container {
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load(engine: &EngineHandle, module: &[u8], spec: &ContainerSpec) -> Result<Self, LoadError> {
-        Self::instantiate(engine, module, spec, HostState::default())
+    pub fn load(engine: &EngineHandle, module: &[u8], spec: Arc<ContainerSpec>) -> Result<Self, LoadError> {
+        Self::instantiate(engine, module, spec, HostState::default(), Kv::default())
+    }
+
+    /// Makes a fresh container that keeps what an earlier one had beside its memory: for one that no snapshot holds.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_with(
+        engine: &EngineHandle,
+        module: &[u8],
+        spec: Arc<ContainerSpec>,
+        state: HostState,
+        kv: Kv,
+    ) -> Result<Self, LoadError> {
+        Self::instantiate(engine, module, spec, state, kv)
     }
 
     /// Makes a container that goes on where the one of the snapshot stopped. No guest code runs; the snapshot's
@@ -63,102 +110,278 @@ impl Container {
     pub fn restore(
         engine: &EngineHandle,
         module: &[u8],
-        spec: &ContainerSpec,
+        spec: Arc<ContainerSpec>,
         snapshot: &Snapshot<'_>,
     ) -> Result<Self, LoadError> {
         let head = snapshot.head();
         if head.image != spec.image {
             return Err(LoadError::SnapshotImage);
         }
-        let mut container = Self::instantiate(engine, module, spec, head.host)?;
-        container.restore_memory(snapshot)?;
-        if head.globals.len() != container.globals.len() {
-            return Err(LoadError::SnapshotGlobals);
+        let kv = Kv::from_bytes(snapshot.kv())
+            .filter(|kv| kv.as_bytes().len() <= usize::from(spec.grants.kv))
+            .ok_or(LoadError::SnapshotKv)?;
+        let mut container = Self::instantiate(engine, module, spec, head.host, kv)?;
+        if !head.host.initialised && head.memory_len == 0 && head.globals.is_empty() {
+            // Of a container that has to start again; see `capture_host`.
+            return Ok(container);
         }
-        for (global, value) in container.globals.iter().zip(&head.globals) {
-            global.set(&mut container.store, to_val(*value)).map_err(|_| LoadError::SnapshotGlobals)?;
+        if let Activity::Idle(machine) = &mut container.activity {
+            machine.restore(snapshot)?;
+            container.values = machine.read_globals();
+            container.side.memory_bytes = machine.memory().len();
         }
-        container.read_globals();
         Ok(container)
     }
 
-    /// Begins an event, or with `None` the container's first run: the module's former `start` function, then `init`,
-    /// whichever exist. The container must be idle; otherwise the call does nothing. Effects of the event before that
-    /// nobody took are dropped.
-    pub fn begin(&mut self, event: Option<OwnedEvent>) {
-        if !self.is_idle() {
-            return;
+    fn instantiate(
+        engine: &EngineHandle,
+        bytes: &[u8],
+        spec: Arc<ContainerSpec>,
+        state: HostState,
+        kv: Kv,
+    ) -> Result<Self, LoadError> {
+        if Sha256::digest(bytes)[..] != spec.image {
+            return Err(LoadError::Digest);
         }
-        let host = self.store.data_mut();
-        host.event = event;
-        host.effects.clear();
-        self.activity = Activity::Running;
+        let module = engine.module(&spec.image, bytes, spec.limits.stack)?;
+        if has_start_section(bytes) {
+            return Err(LoadError::NotWasm { detail: "it has a start section, which would run unlimited".to_owned() });
+        }
+        if let Some(ExternType::Memory(ty)) = module.get_export(EXPORT_MEMORY) {
+            let need = ty.minimum().saturating_mul(ty.page_size());
+            if need > u64::from(spec.limits.memory) {
+                return Err(LoadError::Memory { need, limit: spec.limits.memory });
+            }
+        }
+        let lent = Arc::new(Mutex::new(Side::nobody()));
+        let mut machine = Machine::new(&module, &spec, &lent)?;
+        let mut host = Host::new(spec, state, kv, ());
+        host.command = matches!(machine.entry, Entry::Command(_));
+        let mut side = Side::new(host);
+        side.memory_bytes = machine.memory().len();
+        Ok(Self {
+            command: side.host.command,
+            values: machine.read_globals(),
+            handled_before: side.host.state.handled,
+            side,
+            lent,
+            activity: Activity::Idle(Box::new(machine)),
+        })
     }
 
-    /// Runs what [`Container::begin`] began to its end. `slice_fuel` is not used: a synchronous Wasmtime call that ran
-    /// out of fuel cannot be continued, so the event gets its whole budget, `limits.fuel_per_event`, at once. An event
-    /// that needs more ends the container.
-    ///
-    /// When the container exits, all effects of the event but its log lines are dropped.
-    pub fn run(&mut self, _slice_fuel: u64) -> Step {
-        match self.activity {
-            Activity::Idle => return Step::Done,
-            Activity::Exited(reason) => return Step::Exited(reason),
-            Activity::Running => {}
+    // ---- running -------------------------------------------------------------------------------------------------
+
+    /// Begins an event, or with `None` the container's first run: the module's former `start` function, then
+    /// `_initialize` and `init`, whichever exist, or `_start` of a command. The container must be idle, and a command
+    /// takes its events by itself; otherwise the call does nothing. Effects that nobody took are dropped.
+    pub fn begin(&mut self, event: Option<OwnedEvent>) {
+        if self.command && event.is_some() {
+            return;
         }
-        let budget = self.store.data().spec.limits.fuel_per_event;
-        let result = self.store.set_fuel(budget).and_then(|()| self.call_guest());
-        let used = budget.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        self.fuel_total = self.fuel_total.saturating_add(used);
+        self.activity = match mem::replace(&mut self.activity, Activity::Exited(ExitReason::Trap, None)) {
+            Activity::Idle(machine) => {
+                self.side.host.event = event;
+                self.side.host.effects.clear();
+                Activity::Begun(machine)
+            }
+            other => other,
+        };
+    }
+
+    /// Moves the container's clock to `now_us`, a time of this core's clock, and continues what [`Container::begin`]
+    /// began for about `slice_fuel` units of fuel, counted in steps of 100 000. An event that needs more than
+    /// `limits.fuel_per_event` in all ends the container; of a command, every wait for an event or the time starts that
+    /// budget anew.
+    ///
+    /// When the container exits, all effects that nobody took but its log lines are dropped; those of a command that ends
+    /// by itself stay.
+    pub fn run(&mut self, now_us: u64, slice_fuel: u64) -> Step {
+        self.side.host.set_now(now_us);
+        // Only if something panics below does the placeholder stay.
+        let (mut call, interval) = match mem::replace(&mut self.activity, Activity::Exited(ExitReason::Trap, None)) {
+            Activity::Idle(machine) => {
+                self.activity = Activity::Idle(machine);
+                return Step::Done;
+            }
+            Activity::Exited(reason, machine) => {
+                self.activity = Activity::Exited(reason, machine);
+                return Step::Exited(reason);
+            }
+            Activity::Begun(machine) => {
+                let interval = slice_fuel.clamp(1, YIELD_FUEL);
+                let budget = self.side.host.spec.limits.fuel_per_event;
+                let event = self.side.host.event.as_ref();
+                let event = event.map(|e| (e.kind as i32, i32::from(e.source), e.guest_len()));
+                self.side.fuel.new_turn();
+                let call: Pin<Box<dyn Future<Output = Ended> + Send>> = Box::pin(machine.call(event, budget, interval));
+                (call, interval)
+            }
+            Activity::Running { call, interval } => (call, interval),
+        };
+        let mut slice_left = slice_fuel;
+        let step = loop {
+            if self.side.host.waiting().is_some() {
+                break Step::Parked;
+            }
+            mem::swap(&mut self.side, &mut lock(&self.lent));
+            let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            mem::swap(&mut self.side, &mut lock(&self.lent));
+            if let Poll::Ready(ended) = polled {
+                return self.ended(ended);
+            }
+            if !self.side.host.is_parked() {
+                self.side.fuel.yielded(interval);
+                slice_left = slice_left.saturating_sub(interval);
+                if slice_left == 0 {
+                    break Step::Pending;
+                }
+            }
+        };
+        self.activity = Activity::Running { call, interval };
+        step
+    }
+
+    fn ended(&mut self, ended: Ended) -> Step {
+        let Ended { mut machine, result } = ended;
+        let host = &mut self.side.host;
+        let budget = host.spec.limits.fuel_per_event;
+        self.side.fuel.used(budget.saturating_sub(machine.store.get_fuel().unwrap_or(0)));
+        self.side.memory_bytes = machine.memory().len();
+        self.values = machine.read_globals();
         let exit = match result {
+            Ok(_) if self.command => Some(ExitReason::Exited(0)),
             Ok(code) if code < 0 => Some(ExitReason::Returned(code)),
             Ok(_) => None,
             Err(e) => Some(exit_reason(&e)),
         };
-        let host = self.store.data_mut();
-        let event = host.event.take();
-        if let Some(reason) = exit {
-            host.effects.retain(|e| matches!(e, OwnedEffect::Log { .. }));
-            self.activity = Activity::Exited(reason);
-            return Step::Exited(reason);
+        match exit {
+            None => {
+                if host.event.is_none() {
+                    host.state.initialised = true;
+                }
+                host.event_done();
+                self.activity = Activity::Idle(machine);
+                Step::Done
+            }
+            Some(reason) => {
+                if self.command && matches!(reason, ExitReason::Exited(_)) {
+                    // Nobody undoes what it did in its last turn: it came to its end.
+                    host.event_done();
+                } else {
+                    host.abandon();
+                }
+                self.activity = Activity::Exited(reason, Some(machine));
+                Step::Exited(reason)
+            }
         }
-        if event.is_some() {
-            host.state.handled = host.state.handled.saturating_add(1);
-            self.events = self.events.saturating_add(1);
-        } else {
-            host.state.initialised = true;
-        }
-        self.read_globals();
-        self.activity = Activity::Idle;
-        Step::Done
     }
 
     /// Whether the container is between events and did not exit: the safe point at which it can be captured.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        matches!(self.activity, Activity::Idle)
+        matches!(self.activity, Activity::Idle(_))
     }
 
-    /// What the guest asked for in the last event, in order. Take it when the event is done.
-    pub fn take_effects(&mut self) -> Vec<OwnedEffect> {
-        mem::take(&mut self.store.data_mut().effects)
-    }
-
-    /// The specification that it was loaded with.
+    /// Whether it is a command: it runs `_start` and waits for its events itself.
     #[must_use]
-    pub fn spec(&self) -> &ContainerSpec {
-        &self.store.data().spec
+    pub fn is_command(&self) -> bool {
+        self.command
+    }
+
+    // ---- waiting -------------------------------------------------------------------------------------------------
+
+    /// What the container waits for; `None` when it is not parked, or what it waits for has come.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Waiting<'_>> {
+        self.side.host.waiting()
+    }
+
+    /// Gives a waiting container its event; gives it back when it does not wait for one of that kind.
+    ///
+    /// # Errors
+    /// The event.
+    pub fn deliver(&mut self, event: OwnedEvent) -> Result<(), OwnedEvent> {
+        self.side.host.deliver(event)
+    }
+
+    /// Tells a container that waits for it that an event waits in its queue.
+    pub fn notice(&mut self) {
+        self.side.host.notice();
+    }
+
+    /// Gives the answer to the device call that the container waits for; otherwise does nothing.
+    pub fn answer(&mut self, answer: Result<DeviceAnswer, Errno>) {
+        self.side.host.answer(answer);
+    }
+
+    /// Ends the wait if its time is over at `now_us`. An event that is there comes first.
+    pub fn poll(&mut self, now_us: u64) {
+        self.side.host.set_now(now_us);
+        self.side.host.poll();
+    }
+
+    /// The next event that time alone causes, if one is due at `now_us`. Call it until it is `None`.
+    pub fn due(&mut self, now_us: u64) -> Option<OwnedEvent> {
+        self.side.host.set_now(now_us);
+        self.side.host.due()
+    }
+
+    /// When the supervisor has to look at the container at the latest, on this core's clock.
+    #[must_use]
+    pub fn deadline_us(&self) -> Option<u64> {
+        self.side.host.deadline_us()
+    }
+
+    /// Takes an answer to a request of this container; false when nobody waits for it any more.
+    pub fn answered(&mut self, id: u32) -> bool {
+        self.side.host.answered(id)
+    }
+
+    // ---- what it holds -------------------------------------------------------------------------------------------
+
+    /// Replaces the configuration. The event that tells it is the supervisor's to queue, with this payload: the keys
+    /// that changed, one a line. `None` when nothing did.
+    pub fn configure(&mut self, config: &[(Name, Text)]) -> Option<Vec<u8>> {
+        self.side.host.configure(config)
+    }
+
+    /// Whether it wants the messages on the granted topic with that index now.
+    #[must_use]
+    pub fn is_subscribed(&self, topic: usize) -> bool {
+        self.side.host.is_subscribed(topic)
+    }
+
+    /// Unix time minus this core's clock, in microseconds, where it is known.
+    pub fn set_wall_offset(&mut self, offset_us: Option<i64>) {
+        self.side.host.wall_offset_us = offset_us;
+    }
+
+    /// What the guest asked for, in order. Take it when the event is done; of a command, whenever it is parked.
+    pub fn take_effects(&mut self) -> Vec<OwnedEffect> {
+        mem::take(&mut self.side.host.effects)
+    }
+
+    /// The specification that it was loaded with, with its configuration of now.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<ContainerSpec> {
+        &self.side.host.spec
     }
 
     /// The host-side state.
     #[must_use]
-    pub fn host(&self) -> &HostState {
-        &self.store.data().state
+    pub fn state(&self) -> &HostState {
+        &self.side.host.state
     }
 
     /// The host-side state, for the supervisor to move its cursor.
-    pub fn host_mut(&mut self) -> &mut HostState {
-        &mut self.store.data_mut().state
+    pub fn state_mut(&mut self) -> &mut HostState {
+        &mut self.side.host.state
+    }
+
+    /// Its key-value store.
+    #[must_use]
+    pub fn kv(&self) -> &Kv {
+        &self.side.host.kv
     }
 
     /// Encodes the container's state and the events that wait for it into `out`; returns the bytes used.
@@ -170,128 +393,148 @@ impl Container {
         queued: impl Iterator<Item = (EventHead, &'e [u8])> + Clone,
         out: &mut [u8],
     ) -> Result<usize, CaptureError> {
-        if !self.is_idle() {
-            return Err(CaptureError::NotIdle);
-        }
-        Ok(snapshot::encode(&self.head(), queued, self.memory(), out)?)
+        let Activity::Idle(machine) = &self.activity else { return Err(CaptureError::NotIdle) };
+        Ok(snapshot::encode(&self.head(), self.kv().as_bytes(), queued, machine.memory(), out)?)
     }
 
-    /// The digest of the state that the guest itself can tell apart; equal on both cores after equal events.
+    /// Encodes what survives when the container has to start again: its store, its clock, its counters. For a command,
+    /// which is never between events. Returns the bytes used.
+    ///
+    /// # Errors
+    /// What the snapshot format refuses.
+    pub fn capture_host(&self, out: &mut [u8]) -> Result<usize, CaptureError> {
+        let host = self.side.host.surviving_state();
+        let head = Head { host, globals: heapless::Vec::new(), ..self.head() };
+        Ok(snapshot::encode(&head, self.kv().as_bytes(), std::iter::empty(), &[], out)?)
+    }
+
+    /// The digest of the state that the guest itself can tell apart; equal on both cores after equal events. While the
+    /// guest is in the middle of something its memory is not at hand and counts as empty.
     #[must_use]
     pub fn state_digest(&self) -> DigestBytes {
-        state_digest(&self.head(), self.memory())
+        let memory = match &self.activity {
+            Activity::Idle(m) | Activity::Begun(m) | Activity::Exited(_, Some(m)) => m.memory(),
+            Activity::Running { .. } | Activity::Exited(_, None) => &[],
+        };
+        state_digest(&self.head(), self.kv().as_bytes(), memory)
     }
 
-    /// What it has used since it was loaded here.
+    /// What it has used since it was loaded here. While the guest is in the middle of something, the length of its
+    /// memory is that of its last wait, and its fuel is rounded down to whole yields.
     #[must_use]
     pub fn usage(&self) -> Usage {
+        let host = &self.side.host;
         Usage {
-            memory_bytes: self.memory().len(),
-            fuel_total: self.fuel_total,
-            events: self.events,
-            refused_calls: self.store.data().refused_calls,
+            memory_bytes: self.side.memory_bytes,
+            fuel_total: self.side.fuel.total(),
+            events: host.state.handled.saturating_sub(self.handled_before),
+            refused_calls: host.refused_calls,
+            logs_dropped: host.logs_dropped,
         }
-    }
-
-    fn instantiate(
-        engine: &EngineHandle,
-        bytes: &[u8],
-        spec: &ContainerSpec,
-        state: HostState,
-    ) -> Result<Self, LoadError> {
-        if Sha256::digest(bytes)[..] != spec.image {
-            return Err(LoadError::Digest);
-        }
-        let module = engine.module(&spec.image, bytes)?;
-        if has_start_section(bytes) {
-            return Err(LoadError::NotWasm { detail: "it has a start section, which would run unlimited".to_owned() });
-        }
-        if let Some(ExternType::Memory(ty)) = module.get_export(EXPORT_MEMORY) {
-            let need = ty.minimum().saturating_mul(ty.page_size());
-            if need > u64::from(spec.limits.memory) {
-                return Err(LoadError::Memory { need, limit: spec.limits.memory });
-            }
-        }
-        let mut store = Store::new(&engine.engine, host(spec.clone(), state));
-        store.limiter(|host| &mut host.limits);
-        let imports = link(&mut store, &module)?;
-        let cannot = |e: Error| LoadError::Instantiate { detail: format!("{e:#}") };
-        // The segments of tables cost fuel; guest code does not run.
-        store.set_fuel(u64::MAX).map_err(cannot)?;
-        let instance = Instance::new(&mut store, &module, &imports).map_err(cannot)?;
-        let globals = find_globals(&mut store, instance, &module)?;
-        let memory = instance.get_memory(&mut store, EXPORT_MEMORY);
-        store.data_mut().memory = memory;
-        let start = optional(&mut store, instance, EXPORT_START)?;
-        let init = optional(&mut store, instance, EXPORT_INIT)?;
-        let on_event = optional(&mut store, instance, EXPORT_ON_EVENT)?
-            .ok_or(LoadError::MissingExport { name: EXPORT_ON_EVENT })?;
-        let mut container = Self {
-            store,
-            globals,
-            values: heapless::Vec::new(),
-            start,
-            init,
-            on_event,
-            activity: Activity::Idle,
-            fuel_total: 0,
-            events: 0,
-        };
-        container.read_globals();
-        Ok(container)
-    }
-
-    fn restore_memory(&mut self, snapshot: &Snapshot<'_>) -> Result<(), LoadError> {
-        let len = snapshot.head().memory_len;
-        let refused = LoadError::SnapshotMemory { len };
-        let Some(memory) = self.store.data().memory else {
-            return if len == 0 { Ok(()) } else { Err(refused) };
-        };
-        let page = memory.page_size(&self.store);
-        let min = memory.size(&self.store).saturating_mul(page);
-        let Some(more) = u64::from(len).checked_sub(min).filter(|more| more % page == 0) else {
-            return Err(refused);
-        };
-        let grown = memory.grow(&mut self.store, more / page).is_ok();
-        if !grown || snapshot.fill_memory(memory.data_mut(&mut self.store)).is_err() {
-            return Err(refused);
-        }
-        Ok(())
-    }
-
-    fn call_guest(&mut self) -> Result<i32, Error> {
-        if let Some(event) = &self.store.data().event {
-            let args = (event.kind as i32, i32::from(event.source), event.guest_len());
-            return self.on_event.call(&mut self.store, args);
-        }
-        if let Some(start) = &self.start {
-            start.call(&mut self.store, ())?;
-        }
-        self.init.as_ref().map_or(Ok(0), |init| init.call(&mut self.store, ()))
-    }
-
-    fn read_globals(&mut self) {
-        self.values = self.globals.iter().filter_map(|g| from_val(&g.get(&mut self.store))).collect();
-    }
-
-    fn memory(&self) -> &[u8] {
-        self.store.data().memory.map_or(&[], |m| m.data(&self.store))
     }
 
     fn head(&self) -> Head {
-        let host = self.store.data();
+        let host = &self.side.host;
         Head {
             name: host.spec.name.clone(),
             image: host.spec.image,
             host: host.state,
             globals: self.values.clone(),
             memory_len: 0,
+            kv_len: 0,
             events: 0,
         }
     }
 }
 
-fn link(store: &mut Store<Host>, module: &Module) -> Result<Vec<Extern>, LoadError> {
+impl Machine {
+    fn new(module: &Module, spec: &ContainerSpec, lent: &Lent) -> Result<Self, LoadError> {
+        let mut store = Store::new(module.engine(), Data::new(Arc::clone(lent), spec)?);
+        store.limiter(|data| &mut data.limits);
+        let imports = link(&mut store, module, spec)?;
+        let cannot = |e: Error| LoadError::Instantiate { detail: format!("{e:#}") };
+        // The segments of tables cost fuel; guest code does not run.
+        store.set_fuel(u64::MAX).map_err(cannot)?;
+        let instance = {
+            let instantiation = pin!(Instance::new_async(&mut store, module, &imports));
+            match instantiation.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(instance) => instance.map_err(cannot)?,
+                // Without guest code there is nothing to wait for.
+                Poll::Pending => return Err(LoadError::Instantiate { detail: "it did not come to an end".to_owned() }),
+            }
+        };
+        let globals = find_globals(&mut store, instance, module)?;
+        let memory = instance.get_memory(&mut store, EXPORT_MEMORY);
+        store.data_mut().memory = memory;
+        let start = optional(&mut store, instance, EXPORT_START)?;
+        let initialize = optional(&mut store, instance, EXPORT_INITIALIZE)?;
+        let command = optional(&mut store, instance, EXPORT_COMMAND)?;
+        let on_event = optional(&mut store, instance, EXPORT_ON_EVENT)?;
+        let entry = match (on_event, command) {
+            (Some(on_event), None) => Entry::Events { init: optional(&mut store, instance, EXPORT_INIT)?, on_event },
+            (None, Some(command)) => Entry::Command(command),
+            (None, None) => return Err(LoadError::MissingExport { name: EXPORT_ON_EVENT }),
+            (Some(_), Some(_)) => return Err(LoadError::BothStyles),
+        };
+        Ok(Self { store, globals, start, initialize, entry })
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot<'_>) -> Result<(), LoadError> {
+        let head = snapshot.head();
+        let refused = || LoadError::SnapshotMemory { len: head.memory_len };
+        match self.store.data().memory {
+            Some(memory) => {
+                let page = memory.page_size(&self.store);
+                let min = memory.size(&self.store).saturating_mul(page);
+                let more = u64::from(head.memory_len).checked_sub(min).filter(|more| more % page == 0);
+                let grown = memory.grow(&mut self.store, more.ok_or_else(refused)? / page).is_ok();
+                if !grown || snapshot.fill_memory(memory.data_mut(&mut self.store)).is_err() {
+                    return Err(refused());
+                }
+            }
+            None if head.memory_len > 0 => return Err(refused()),
+            None => {}
+        }
+        if head.globals.len() != self.globals.len() {
+            return Err(LoadError::SnapshotGlobals);
+        }
+        for (global, value) in self.globals.iter().zip(&head.globals) {
+            global.set(&mut self.store, to_val(*value)).map_err(|_| LoadError::SnapshotGlobals)?;
+        }
+        Ok(())
+    }
+
+    async fn call(mut self: Box<Self>, event: Option<(i32, i32, i32)>, budget: u64, interval: u64) -> Ended {
+        let result = self.guest(event, budget, interval).await;
+        Ended { machine: self, result }
+    }
+
+    async fn guest(&mut self, event: Option<(i32, i32, i32)>, budget: u64, interval: u64) -> Result<i32, Error> {
+        self.store.set_fuel(budget)?;
+        self.store.fuel_async_yield_interval(Some(interval))?;
+        if let (Some(event), Entry::Events { on_event, .. }) = (event, &self.entry) {
+            return on_event.call_async(&mut self.store, event).await;
+        }
+        for function in [&self.start, &self.initialize].into_iter().flatten() {
+            function.call_async(&mut self.store, ()).await?;
+        }
+        match &self.entry {
+            Entry::Events { init: Some(init), .. } => init.call_async(&mut self.store, ()).await,
+            Entry::Events { init: None, .. } => Ok(0),
+            Entry::Command(start) => start.call_async(&mut self.store, ()).await.map(|()| 0),
+        }
+    }
+
+    fn read_globals(&mut self) -> heapless::Vec<GlobalValue, GLOBALS_MAX> {
+        self.globals.iter().filter_map(|g| from_val(&g.get(&mut self.store))).collect()
+    }
+
+    fn memory(&self) -> &[u8] {
+        self.store.data().memory.map_or(&[], |m| m.data(&self.store))
+    }
+}
+
+fn link(store: &mut Store<Data>, module: &Module, spec: &ContainerSpec) -> Result<Vec<Extern>, LoadError> {
     let mut externs = Vec::new();
     for import in module.imports() {
         let refused =
@@ -302,48 +545,18 @@ fn link(store: &mut Store<Host>, module: &Module) -> Result<Vec<Extern>, LoadErr
             return Err(refused(None));
         }
         if let Some(grant) = known.grant
-            && !store.data().spec.grants.links(grant)
+            && !spec.grants.links(grant)
         {
             return Err(refused(Some(grant)));
         }
-        externs.push(Extern::Func(host_func(store, signature, known)));
+        externs.push(Extern::Func(function(store, signature, known)));
     }
     Ok(externs)
 }
 
-fn signature(engine: &Engine, import: &Import) -> FuncType {
-    let result = if import.wide_result { ValType::I64 } else { ValType::I32 };
-    FuncType::new(engine, std::iter::repeat_n(ValType::I32, import.params), [result])
-}
-
-/// Most arguments of an import.
-const ARGS_MAX: usize = 4;
-
-fn host_func(store: &mut Store<Host>, signature: FuncType, import: &'static Import) -> Func {
-    Func::new(&mut *store, signature, |mut caller, params, results| {
-        let mut args = [0; ARGS_MAX];
-        for (arg, value) in args.iter_mut().zip(params) {
-            *arg = value.i32().unwrap_or(0);
-        }
-        let value = match caller.data().memory {
-            Some(memory) => {
-                let (bytes, host) = memory.data_and_store_mut(&mut caller);
-                dispatch(import.call, &args, bytes, host)
-            }
-            None => dispatch(import.call, &args, &mut [], caller.data_mut()),
-        };
-        if let Some(result) = results.first_mut() {
-            // `dispatch` returns a value that fits an i32 for every import but the wide ones.
-            *result =
-                if import.wide_result { Val::I64(value) } else { Val::I32(i32::try_from(value).unwrap_or(i32::MIN)) };
-        }
-        Ok(())
-    })
-}
-
 /// The exported mutable globals in the order of their indices, whatever order the exports have.
 fn find_globals(
-    store: &mut Store<Host>,
+    store: &mut Store<Data>,
     instance: Instance,
     module: &Module,
 ) -> Result<heapless::Vec<Global, GLOBALS_MAX>, LoadError> {
@@ -368,10 +581,10 @@ fn find_globals(
 
 /// The function exported under `name`; a wrong type is an error, absence is not.
 fn optional<P: WasmParams, R: WasmResults>(
-    store: &mut Store<Host>,
+    store: &mut Store<Data>,
     instance: Instance,
     name: &'static str,
-) -> Result<Option<wasmtime::TypedFunc<P, R>>, LoadError> {
+) -> Result<Option<TypedFunc<P, R>>, LoadError> {
     match instance.get_export(&mut *store, name) {
         None => Ok(None),
         Some(Extern::Func(func)) => match func.typed(store) {
@@ -406,12 +619,29 @@ fn has_start_section(module: &[u8]) -> bool {
 }
 
 fn exit_reason(error: &Error) -> ExitReason {
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => ExitReason::StackExhausted,
-        Some(Trap::OutOfFuel) => ExitReason::OutOfFuel,
-        Some(Trap::AllocationTooLarge) => ExitReason::OutOfMemory,
-        _ => ExitReason::Trap,
+    if let Some(ProcessExit(code)) = error.downcast_ref() {
+        return ExitReason::Exited(*code);
     }
+    let kind = match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => return ExitReason::StackExhausted,
+        Some(Trap::OutOfFuel) => return ExitReason::OutOfFuel,
+        Some(Trap::AllocationTooLarge) => return ExitReason::OutOfMemory,
+        Some(Trap::UnreachableCodeReached) => TrapKind::Unreachable,
+        Some(Trap::MemoryOutOfBounds) => TrapKind::MemoryOutOfBounds,
+        Some(Trap::TableOutOfBounds) => TrapKind::TableOutOfBounds,
+        Some(Trap::IndirectCallToNull) => TrapKind::IndirectCallToNull,
+        Some(Trap::BadSignature) => TrapKind::BadSignature,
+        Some(Trap::IntegerDivisionByZero) => TrapKind::DivisionByZero,
+        Some(Trap::IntegerOverflow) => TrapKind::IntegerOverflow,
+        Some(Trap::BadConversionToInteger) => TrapKind::BadConversion,
+        _ => return ExitReason::Trap,
+    };
+    let frame = error.downcast_ref::<WasmBacktrace>().and_then(|trace| trace.frames().first());
+    let place = frame.map(|frame| Place {
+        function: frame.func_index(),
+        offset: frame.module_offset().and_then(|at| u32::try_from(at).ok()).unwrap_or(0),
+    });
+    ExitReason::Trapped(kind, place)
 }
 
 fn to_val(value: GlobalValue) -> Val {

@@ -66,6 +66,22 @@ pub enum LoadError {
     /// The snapshot's globals differ in number or type from the module's.
     #[error("the snapshot's globals do not fit the module")]
     SnapshotGlobals,
+    /// It exports both `on_event` and `_start`.
+    #[error("the module exports both on_event and _start: keep the one that it is written for")]
+    BothStyles,
+    /// The snapshot's key-value store is malformed or over its quota.
+    #[error("the snapshot's key-value store is damaged or over its quota: raise grants.kv")]
+    SnapshotKv,
+    /// A granted folder cannot be opened.
+    #[error("the folder {host}, granted as {guest}, cannot be opened: {detail}; create it or change grants.files")]
+    Folder {
+        /// The path that the guest sees.
+        guest: String,
+        /// The folder on this core.
+        host: String,
+        /// What the system says.
+        detail: String,
+    },
 }
 
 impl LoadError {
@@ -83,6 +99,10 @@ impl LoadError {
             LoadError::SnapshotImage => 8,
             LoadError::SnapshotMemory { .. } => 9,
             LoadError::SnapshotGlobals => 10,
+            // 11 is the M core's alone.
+            LoadError::BothStyles => 12,
+            LoadError::SnapshotKv => 13,
+            LoadError::Folder { .. } => 14,
         }
     }
 }

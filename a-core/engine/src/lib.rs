@@ -5,23 +5,29 @@
 //! restores on the other. Modules must have been prepared (`coracle-prepare`).
 //!
 //! ```text
-//!   load / restore --> Idle --begin--> Running --run: Done--> Idle
-//!                                      |
-//!                                      v
-//!                                    Exited (for good)
+//!                           .--run: Pending (the slice is over)--.
+//!                           v                                    |
+//!   load / restore --> Idle --begin--> Running ------------------'
+//!                       ^               | |  ^
+//!                       '-- run: Done --' |  '-- run, once `waiting` is None again --.
+//!                                         '-------------- run: Parked ---------------'
+//!   from Running also: run: Exited (for good)
 //! ```
-//! There are no fuel slices here: a synchronous Wasmtime call that ran out of fuel cannot be continued, so
-//! [`Container::run`] runs an event to its end within the fuel budget of the event.
+//! A guest runs on a stack of its own (a fiber). It gives the thread back when its slice is over, and when it calls
+//! something that has to wait; dropping the container then unwinds it. No executor is involved: `run` polls the call.
 //!
-//! This crate schedules nothing, keeps no queue and no clock, and does no I/O.
+//! This crate schedules nothing, keeps no queue and no clock. The only I/O is that of a guest in folders that its
+//! manifest grants; a call is bounded in bytes, but takes as long as the file system does.
 #![forbid(unsafe_code)]
 
 mod container;
 mod error;
+mod files;
 mod handle;
 mod host;
+mod names;
 
-pub use container::Container;
-pub use coracle_container::{EFFECT_BYTES_PER_EVENT_MAX, OwnedEffect, OwnedEvent, Step, TABLE_ELEMENTS_MAX, Usage};
+pub use container::{Container, SLICE_FUEL_DEFAULT};
 pub use error::{CaptureError, EngineError, LoadError};
-pub use handle::{EngineHandle, MODULES_CACHED_MAX, STACK_BYTES_MAX};
+pub use handle::{Backend, EngineHandle, MODULES_CACHED_MAX, STACK_BYTES_MAX, config};
+pub use names::{FUNCTION_NAME_BYTES_MAX, function_name};

@@ -1,17 +1,25 @@
 //! One container as the A core knows it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use coracle_engine::{Container, EngineHandle, OwnedEvent, Usage};
+use coracle_container::{FuelBudget, Kv, OwnedEvent, Step, Usage, Waiting};
+use coracle_engine::{Container, EngineHandle};
 use coracle_guest_abi::EventKind;
+use coracle_lifecycle::ExitReason;
 use coracle_migrate::role::{Source, SourcePhase, Target};
-use coracle_migrate::snapshot::{DigestBytes, EVENTS_MAX, EventHead, SNAPSHOT_BYTES_MAX, Snapshot};
+use coracle_migrate::snapshot::{
+    self, DigestBytes, EVENTS_MAX, EventHead, Head, HostState, SNAPSHOT_BYTES_MAX, SensorUse, Snapshot,
+};
 use coracle_policy::{Core, PlacementState};
+use coracle_wire::RemoteSensor;
 
 use crate::plan::{Placement, Plan};
 
-/// Room that the encoding of a snapshot needs beside memory and payloads, in bytes.
+/// Room that the encoding of a snapshot needs beside memory, store and payloads, in bytes.
 const SNAPSHOT_OVERHEAD_BYTES: usize = 1024;
+/// Fuel after which the other containers have their turn: some milliseconds.
+const SLICE_FUEL: u64 = 2_000_000;
 
 /// A copy with a body: live, frozen for a move, or restored and not live yet.
 pub(crate) struct Body {
@@ -21,67 +29,320 @@ pub(crate) struct Body {
     pub(crate) cursor: u64,
     /// Events that were missing in the stream, or found the queue full.
     pub(crate) gaps: u64,
+    /// What M was told last of the sensors that it wants.
+    pub(crate) sensors_told: Vec<RemoteSensor>,
+    /// What M was told of as handled.
+    pub(crate) acked: u64,
+    /// What was stored last of a container that cannot be captured.
+    kept: Option<Kept>,
+    activity: Activity,
+    /// The time of the event that is being handled. Unless the container is a command, that is the first of the queue.
+    current: Option<u64>,
+    fuel: FuelBudget,
+    fuel_used: u64,
+    /// Not before this time, in microseconds: it used more fuel a second than it may.
+    throttled_us: u64,
+}
+
+/// What the container does between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// Between events.
+    Idle,
+    /// In the middle of an event, its slice was used up.
+    Busy,
+    /// In the middle of a call that waits.
+    Parked,
 }
 
 /// Most events that wait here: what a snapshot carries.
 const QUEUE_MAX: usize = EVENTS_MAX;
 
+/// What there is to store of a container that cannot be captured as a whole.
+pub(crate) enum Captured {
+    /// What is stored already.
+    Same,
+    /// A record, and whether it is the first one of this body.
+    Host { bytes: Vec<u8>, first: bool },
+    /// Nothing.
+    Impossible,
+}
+
+/// What [`Body::capture_host`] keeps, but for the time.
+#[derive(Debug, PartialEq, Eq)]
+struct Kept {
+    kv: Kv,
+    handled_seq: u64,
+    host: HostState,
+}
+
+/// How far a slice came.
+pub(crate) enum Ran {
+    /// The event is not done.
+    On,
+    /// A command waits: what it asked for can happen.
+    Waits { time_us: Option<u64> },
+    /// The event is done; of its first run there is no number.
+    Done { time_us: Option<u64>, seq: Option<u64> },
+    /// The container ended.
+    Exited { time_us: Option<u64>, reason: ExitReason },
+}
+
 impl Body {
+    fn new(container: Container, queue: VecDeque<OwnedEvent>, cursor: u64) -> Self {
+        Self {
+            container,
+            queue,
+            cursor,
+            gaps: 0,
+            sensors_told: Vec::new(),
+            acked: 0,
+            kept: None,
+            activity: Activity::Idle,
+            current: None,
+            fuel: FuelBudget::default(),
+            fuel_used: 0,
+            throttled_us: 0,
+        }
+    }
+
     pub(crate) fn restore(engine: &EngineHandle, plan: &Plan, snapshot: &Snapshot<'_>) -> Result<Self, String> {
-        let container = Container::restore(engine, &plan.module, &plan.spec, snapshot).map_err(|e| e.to_string())?;
+        let spec = Arc::new(plan.spec.clone());
+        let head = snapshot.head();
+        let container = if is_host_only(head) {
+            let kv = Kv::from_bytes(snapshot.kv()).ok_or("its stored values are damaged")?;
+            Container::load_with(engine, &plan.module, spec, head.host, kv)
+        } else {
+            Container::restore(engine, &plan.module, spec, snapshot)
+        };
         let queue = snapshot
             .events()
             .filter_map(|(head, payload)| {
                 let kind = EventKind::from_u8(head.kind)?;
-                let (seq, source, time_us) = (head.seq, head.source, head.time_us);
-                Some(OwnedEvent { seq, kind, source, time_us, payload: payload.to_vec() })
+                let (seq, source, tag, time_us) = (head.seq, head.source, head.tag, head.time_us);
+                Some(OwnedEvent { seq, kind, source, tag, time_us, payload: payload.to_vec().into() })
             })
             .collect();
-        Ok(Self { container, queue, cursor: snapshot.head().host.cursor, gaps: 0 })
+        Ok(Self::new(container.map_err(|e| e.to_string())?, queue, head.host.cursor))
     }
 
     pub(crate) fn fresh(engine: &EngineHandle, plan: &Plan, cursor: u64) -> Result<Self, String> {
-        let container = Container::load(engine, &plan.module, &plan.spec).map_err(|e| e.to_string())?;
-        Ok(Self { container, queue: VecDeque::new(), cursor, gaps: 0 })
+        let container =
+            Container::load(engine, &plan.module, Arc::new(plan.spec.clone())).map_err(|e| e.to_string())?;
+        Ok(Self::new(container, VecDeque::new(), cursor))
     }
 
-    /// Queues an event of M's stream unless it is a repeat.
-    pub(crate) fn push(&mut self, event: OwnedEvent) {
+    // ---- the queue -----------------------------------------------------------------------------------------------
+
+    /// Queues an event of M's stream unless it is a repeat. Whether it waits now.
+    pub(crate) fn push(&mut self, event: OwnedEvent) -> bool {
         if event.seq <= self.cursor {
-            return;
+            return false;
         }
         self.gaps = self.gaps.saturating_add(event.seq - self.cursor - 1);
         self.cursor = event.seq;
-        self.push_local(event, QUEUE_MAX);
+        let is_topic = matches!(event.kind, EventKind::Message | EventKind::Request);
+        if is_topic && !self.container.is_subscribed(usize::from(event.source)) {
+            return false;
+        }
+        self.push_local(event, QUEUE_MAX)
     }
 
-    /// Queues an event unless `room` or more wait.
-    pub(crate) fn push_local(&mut self, event: OwnedEvent, room: usize) {
-        if self.queue.len() < room.min(QUEUE_MAX) {
+    /// Queues an event unless `room` or more wait; then it is counted. Whether it waits now.
+    pub(crate) fn push_local(&mut self, event: OwnedEvent, room: usize) -> bool {
+        let fits = self.queue.len() < room.min(QUEUE_MAX);
+        if fits {
             self.queue.push_back(event);
         } else {
             self.gaps = self.gaps.saturating_add(1);
         }
+        fits
     }
 
-    /// The whole state, with the queue, encoded. `None` when it is over the format's limits or not idle.
-    pub(crate) fn capture(&mut self) -> Option<Vec<u8>> {
-        self.container.host_mut().cursor = self.cursor;
-        let payloads: usize = self.queue.iter().map(|e| e.payload.len() + 32).sum();
-        let mut out = vec![0; self.container.usage().memory_bytes + payloads + SNAPSHOT_OVERHEAD_BYTES];
-        let queued = self.queue.iter().map(|e| {
-            let head = EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, time_us: e.time_us, len: 0 };
-            (head, e.payload.as_slice())
-        });
-        let len = self.container.capture(queued, &mut out).ok().filter(|len| *len <= SNAPSHOT_BYTES_MAX)?;
-        out.truncate(len);
-        Some(out)
+    /// Queues what time alone causes.
+    fn push_due(&mut self, now_us: u64) {
+        let handled = usize::from(self.current.is_some() && !self.container.is_command());
+        while let Some(event) = self.container.due(now_us) {
+            let waits = |e: &OwnedEvent| e.kind == EventKind::Timer && e.source == event.source;
+            // A timer that waits to be looked at says it all.
+            if event.kind != EventKind::Timer || !self.queue.iter().skip(handled).any(waits) {
+                self.push_local(event, QUEUE_MAX);
+            }
+        }
     }
 
     /// The last event that was handled: everything before the queue.
     pub(crate) fn handled_seq(&self) -> u64 {
         self.queue.iter().find(|e| e.seq > 0).map_or(self.cursor, |e| e.seq - 1)
     }
+
+    // ---- running -------------------------------------------------------------------------------------------------
+
+    pub(crate) fn activity(&self) -> Activity {
+        self.activity
+    }
+
+    /// Whether it has to wait for something that will come by itself, or is in the middle of an event: A stays awake.
+    pub(crate) fn is_in_event(&self) -> bool {
+        match self.activity {
+            Activity::Idle => false,
+            Activity::Busy => true,
+            Activity::Parked => matches!(self.container.waiting(), None | Some(Waiting::Device(_))),
+        }
+    }
+
+    /// When it can go on, in microseconds; `None` while only something outside can change that.
+    pub(crate) fn ready_us(&self) -> Option<u64> {
+        let now = match self.activity {
+            Activity::Busy => true,
+            Activity::Idle => !self.queue.is_empty() || !self.container.state().initialised,
+            Activity::Parked => match self.container.waiting() {
+                None => true,
+                Some(Waiting::Event { kinds }) => self.queue.iter().any(|e| kinds & e.kind.bit() != 0),
+                Some(Waiting::Notice) => !self.queue.is_empty(),
+                Some(Waiting::Time) => false,
+                // Its time-out is the node's.
+                Some(Waiting::Device(_)) => return None,
+            },
+        };
+        let at = if now { 0 } else { self.container.deadline_us()? };
+        Some(at.max(self.throttled_us))
+    }
+
+    /// Runs it for a slice, if it has something to do. The event that is handled stays in the queue until it is done,
+    /// unless the container is a command, which takes its events itself.
+    pub(crate) fn run(&mut self, now_us: u64) -> Option<Ran> {
+        self.push_due(now_us);
+        match self.activity {
+            Activity::Busy => {}
+            Activity::Idle => {
+                let initialised = self.container.state().initialised;
+                let event = self.queue.front().filter(|_| initialised).cloned();
+                if initialised && event.is_none() {
+                    return None;
+                }
+                self.current = event.as_ref().map(|e| e.time_us);
+                self.container.begin(event);
+            }
+            Activity::Parked => self.unpark(now_us)?,
+        }
+        let step = self.container.run(now_us, SLICE_FUEL);
+        let used = self.container.usage().fuel_total;
+        let per_second = self.container.spec().limits.fuel_per_second;
+        self.fuel.used(used.saturating_sub(self.fuel_used), now_us, per_second);
+        self.fuel_used = used;
+        self.throttled_us = self.fuel.ready_us(now_us, per_second).unwrap_or(0);
+        self.activity = match step {
+            Step::Done | Step::Exited(_) => Activity::Idle,
+            Step::Pending => Activity::Busy,
+            Step::Parked => Activity::Parked,
+        };
+        let time_us = self.current;
+        Some(match step {
+            Step::Pending => Ran::On,
+            Step::Parked if !self.container.is_command() => Ran::On,
+            Step::Parked => Ran::Waits { time_us },
+            Step::Done => {
+                let event = self.current.take().and_then(|_| self.queue.pop_front());
+                Ran::Done { time_us, seq: event.map(|e| e.seq) }
+            }
+            Step::Exited(reason) => Ran::Exited { time_us, reason },
+        })
+    }
+
+    /// Gives a container that waits what it waits for. `None` when it has to wait on.
+    fn unpark(&mut self, now_us: u64) -> Option<()> {
+        if let Some(Waiting::Event { kinds }) = self.container.waiting()
+            && let Some(at) = self.queue.iter().position(|e| kinds & e.kind.bit() != 0)
+            && let Some(event) = self.queue.remove(at)
+        {
+            self.current = Some(event.time_us);
+            if let Err(event) = self.container.deliver(event) {
+                self.queue.push_front(event);
+            }
+        }
+        if !self.queue.is_empty() {
+            self.container.notice();
+        }
+        self.container.poll(now_us);
+        self.container.waiting().is_none().then_some(())
+    }
+
+    // ---- capture -------------------------------------------------------------------------------------------------
+
+    fn queued(&self) -> impl Iterator<Item = (EventHead, &[u8])> + Clone {
+        self.queue.iter().map(|e| (head_of(e), e.payload.as_slice()))
+    }
+
+    fn buffer(&self, memory_bytes: usize) -> Vec<u8> {
+        let payloads: usize = self.queue.iter().map(|e| e.payload.len() + 32).sum();
+        vec![0; memory_bytes + self.container.kv().as_bytes().len() + payloads + SNAPSHOT_OVERHEAD_BYTES]
+    }
+
+    /// The whole state, with the queue, encoded. `None` when it is over the format's limits or not idle.
+    pub(crate) fn capture(&mut self) -> Option<Vec<u8>> {
+        if self.container.is_command() {
+            return None;
+        }
+        self.container.state_mut().cursor = self.cursor;
+        let mut out = self.buffer(self.container.usage().memory_bytes);
+        let len = self.container.capture(self.queued(), &mut out).ok().filter(|len| *len <= SNAPSHOT_BYTES_MAX)?;
+        out.truncate(len);
+        Some(out)
+    }
+
+    /// What survives of a container that cannot be captured: its values, its clock, what waits for it. It starts afresh
+    /// with them. [`Captured::Same`] when nothing of it changed but the time.
+    pub(crate) fn capture_host(&mut self) -> Captured {
+        let state = self.container.state();
+        let host = HostState {
+            handled: state.handled,
+            cursor: self.cursor,
+            last_request: state.last_request,
+            random: state.random,
+            config_version: state.config_version,
+            ..HostState::default()
+        };
+        let kept = Kept { kv: self.container.kv().clone(), handled_seq: self.handled_seq(), host };
+        if self.kept.as_ref() == Some(&kept) {
+            return Captured::Same;
+        }
+        let host = HostState { clock_us: state.clock_us, ..host };
+        let spec = self.container.spec();
+        let (name, image, globals) = (spec.name.clone(), spec.image, heapless::Vec::new());
+        let head = Head { name, image, host, globals, memory_len: 0, kv_len: 0, events: 0 };
+        let mut out = self.buffer(0);
+        let Ok(len) = snapshot::encode(&head, kept.kv.as_bytes(), self.queued(), &[], &mut out) else {
+            return Captured::Impossible;
+        };
+        out.truncate(len);
+        Captured::Host { bytes: out, first: self.kept.replace(kept).is_none() }
+    }
+
+    /// What it wants of its sensors.
+    pub(crate) fn sensors(&self) -> Vec<RemoteSensor> {
+        let used = &self.container.state().sensors;
+        let of = |(at, grant): (usize, &coracle_container::SensorGrant)| {
+            let SensorUse { off, rate_hz, threshold } = used.get(at).copied().unwrap_or_default();
+            let rate_hz = match (grant.rate_hz, rate_hz) {
+                (granted, 0) => granted,
+                (0, asked) => asked,
+                (granted, asked) => granted.min(asked),
+            };
+            RemoteSensor { name: grant.name.clone(), rate_hz, threshold, off }
+        };
+        self.container.spec().grants.sensors.iter().enumerate().map(of).collect()
+    }
+}
+
+/// An event as a snapshot describes it.
+pub(crate) fn head_of(e: &OwnedEvent) -> EventHead {
+    EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, tag: e.tag, time_us: e.time_us, len: 0 }
+}
+
+/// Whether the snapshot has no memory because the container could not be captured, or never ran.
+fn is_host_only(head: &Head) -> bool {
+    !head.host.initialised && head.memory_len == 0 && head.globals.is_empty()
 }
 
 /// An open move.
@@ -126,6 +387,8 @@ pub(crate) struct Entry {
     pub(crate) earlier_gaps: u64,
     /// What M last said of it.
     pub(crate) on_m: MNumbers,
+    /// M, where it knows the container, knows this configuration.
+    pub(crate) config_told: bool,
 }
 
 /// M's numbers of a container, as last reported.
@@ -138,6 +401,8 @@ pub(crate) struct MNumbers {
     pub(crate) dropped: u32,
     pub(crate) refused: u32,
     pub(crate) digest: Option<DigestBytes>,
+    pub(crate) logs_dropped: u32,
+    pub(crate) overhead: u32,
 }
 
 impl Entry {
@@ -155,6 +420,7 @@ impl Entry {
             earlier: Usage::default(),
             earlier_gaps: 0,
             on_m: MNumbers::default(),
+            config_told: false,
         }
     }
 
@@ -181,15 +447,16 @@ impl Entry {
         matches!(self.place, Place::OnA(_)) && !committed
     }
 
-    /// Whether it is here and may handle events: not while it is being moved away.
-    pub(crate) fn is_runnable(&self) -> bool {
-        match &self.place {
-            Place::OnA(body) => {
-                !matches!(self.open, Some((_, _, Move::Out { .. })))
-                    && (!body.queue.is_empty() || !body.container.host().initialised)
-            }
-            _ => false,
-        }
+    /// When it is here and can go on, in microseconds. Once it is being moved away, it only ends the event that it is in.
+    pub(crate) fn ready_us(&self) -> Option<u64> {
+        let Place::OnA(body) = &self.place else { return None };
+        let leaving = matches!(self.open, Some((_, _, Move::Out { .. })));
+        if leaving && body.activity() == Activity::Idle { None } else { body.ready_us() }
+    }
+
+    /// Whether it can go on now.
+    pub(crate) fn is_runnable(&self, now_us: u64) -> bool {
+        self.ready_us().is_some_and(|at| at <= now_us)
     }
 
     /// Where a rule wants it to be, if that is not where it is.
@@ -211,6 +478,7 @@ impl Entry {
             fuel_total: self.earlier.fuel_total + now.fuel_total,
             events: self.earlier.events + now.events,
             refused_calls: self.earlier.refused_calls.saturating_add(now.refused_calls),
+            logs_dropped: self.earlier.logs_dropped.saturating_add(now.logs_dropped),
         }
     }
 

@@ -10,6 +10,7 @@
 //! death of M is in M's retained slots; [`reconcile`] brings the two together at the start of every session.
 #![forbid(unsafe_code)]
 
+mod devices;
 mod entry;
 mod node;
 mod outbox;
@@ -18,6 +19,8 @@ mod reconcile;
 mod record;
 mod report;
 mod retained;
+mod run;
+mod topics;
 
 pub use node::{Memories, Node, Output, RequestId};
 pub use plan::{Desired, Placement, Plan};

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use coracle_api::{self as api, ClockTime, Event, Reply, Request, What};
 use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedReader, SLOTS_MAX};
-use coracle_engine::{EngineHandle, OwnedEffect, OwnedEvent, Step};
-use coracle_guest_abi::host::Name;
-use coracle_guest_abi::{EventKind, GRANTS_MAX, WAKE_BYTES_MAX};
-use coracle_lifecycle::ExitReason;
+use coracle_container::{DeviceCall, OwnedEvent, Payload};
+use coracle_engine::EngineHandle;
+use coracle_guest_abi::{Errno, EventKind, GRANTS_MAX, Name, WAKE_BYTES_MAX};
 use coracle_link::{
     BODY_BYTES_MAX, Credit, DownReason, Event as LinkEvent, FRAME_BYTES_MAX, Frame, Initiator, SILENCE_US_MAX, VERSIONS,
 };
@@ -17,12 +16,15 @@ use coracle_policy::Core;
 use coracle_shmem::Region;
 use coracle_wire::{FromM, Power, ToM};
 
-use crate::entry::{Body, Entry, Move, Place};
+use crate::devices::{self, Waits};
+use crate::entry::{Activity, Body, Captured, Entry, Move, Place};
 use crate::outbox::Outbox;
 use crate::plan::{Desired, Placement};
 use crate::reconcile::MCopy;
 use crate::record::{NO_MOVE, Phase, Record};
 use crate::retained::{self, RetainedRecord};
+use crate::run::exit_text;
+use crate::topics::{Retained, Untaken};
 
 /// Events kept for clients that connect later.
 const EVENTS_KEPT_MAX: usize = 4096;
@@ -43,6 +45,8 @@ const INVENTORY_MAX: usize = 64;
 /// Messages that may wait for M's credit: more than a manifest's containers and their events ever cause. An M that lets
 /// more wait takes none.
 const WAITING_MAX: usize = 4096;
+/// M is told the time anew when what it was told is wrong by this much, in microseconds.
+const WALL_STEP_US: u64 = 10_000;
 
 /// How a container is said to have started that was there all along.
 const ATTACHED: &str = "attached";
@@ -81,6 +85,13 @@ pub enum Output {
     StoreDesired(Vec<u8>),
     /// Send a frame on the link's endpoint.
     Send(Vec<u8>),
+    /// Ask this core's devices, and give the answer to [`Node::device_answer`].
+    Device {
+        /// Comes back with the answer.
+        token: u32,
+        /// What a container wants. Its grants were checked.
+        call: DeviceCall,
+    },
     /// Tell the clients.
     Event(Event),
     /// Answer a request.
@@ -89,7 +100,7 @@ pub enum Output {
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Session {
+pub(crate) enum Session {
     Down,
     /// M is listing what it holds.
     Inventory,
@@ -112,7 +123,7 @@ fn move_after(id: MigrationId) -> MigrationId {
 pub struct Node<'m> {
     pub(crate) engine: EngineHandle,
     pub(crate) link: Initiator,
-    session: Session,
+    pub(crate) session: Session,
     /// Of the session.
     version: u16,
     pub(crate) sessions: u32,
@@ -123,7 +134,7 @@ pub struct Node<'m> {
     pub(crate) entries: BTreeMap<Name, Entry>,
     /// Records of an earlier life, until they are used.
     records: BTreeMap<Name, Record>,
-    inventory: BTreeMap<Name, MCopy>,
+    pub(crate) inventory: BTreeMap<Name, MCopy>,
     /// Containers of replaced manifests that M may still hold.
     removed: BTreeSet<Name>,
     /// Deployments to M that wait for the one under way.
@@ -144,8 +155,8 @@ pub struct Node<'m> {
     pub(crate) bulk_received_bytes: u64,
     pub(crate) time_us: u64,
     /// The time of the last input, in microseconds.
-    now_us: u64,
-    out: VecDeque<Output>,
+    pub(crate) now_us: u64,
+    pub(crate) out: VecDeque<Output>,
     outbox: Outbox,
     /// When M sent the message that is being taken, on A's clock.
     told: Option<ClockTime>,
@@ -160,7 +171,22 @@ pub struct Node<'m> {
     /// The rings have to be set up anew.
     restart: bool,
     /// The container that ran last: the others have their turn before it.
-    ran: Option<Name>,
+    pub(crate) ran: Option<Name>,
+    /// Values of topics.
+    pub(crate) retained_values: Retained,
+    pub(crate) untaken: Untaken,
+    /// Messages for M that were lost because too many waited.
+    pub(crate) messages_lost: u64,
+    /// The last one was.
+    pub(crate) losing: bool,
+    /// Device calls of containers here.
+    pub(crate) devices: Waits,
+    /// Configurations that M has not taken.
+    configuring: BTreeMap<Name, BulkRef>,
+    /// Unix time minus this core's clock, in microseconds.
+    wall_offset_us: Option<i64>,
+    /// Unix time minus M's clock, as M was told in this session.
+    wall_told_us: Option<i64>,
 }
 
 impl<'m> Node<'m> {
@@ -215,6 +241,14 @@ impl<'m> Node<'m> {
             greeted_us: None,
             restart: false,
             ran: None,
+            retained_values: Retained::default(),
+            untaken: Untaken::new(epoch),
+            messages_lost: 0,
+            losing: false,
+            devices: Waits::default(),
+            configuring: BTreeMap::new(),
+            wall_offset_us: None,
+            wall_told_us: None,
         };
         if let Some(desired) = desired {
             for plan in &desired.plans {
@@ -247,7 +281,7 @@ impl<'m> Node<'m> {
     /// Whether [`Node::step`] has work to do now.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.entries.values().any(Entry::is_runnable)
+        self.entries.values().any(|e| e.is_runnable(self.now_us))
     }
 
     /// The containers whose live copy is here: not those past the commit point of their move to M.
@@ -267,15 +301,19 @@ impl<'m> Node<'m> {
         self.asleep
     }
 
-    /// When [`Node::step`] has to be called at the latest, in microseconds from `now_us`. `None`: a sleeping A waits for
-    /// the doorbell alone.
+    /// When [`Node::step`] has to be called at the latest, in microseconds from the time of the last input. `None`: a
+    /// sleeping A waits for the doorbell alone. No container's time but the next one makes A wake up.
     #[must_use]
     pub fn wait_us(&self) -> Option<u64> {
-        if self.asleep && self.session == Session::Ready && self.link.is_asleep() {
-            return None;
-        }
+        let bodies = self.entries.values().filter_map(Entry::ready_us);
+        let containers = bodies.chain(self.devices.deadline_us()).min().map(|at| at.saturating_sub(self.now_us));
         let holding = self.entries.values().any(|e| matches!(e.open, Some((_, _, Move::Out { .. }))));
-        Some(if holding { POLL_US } else { coracle_link::HEARTBEAT_US })
+        let link = match self.session {
+            Session::Ready if self.asleep && self.link.is_asleep() => None,
+            _ if holding => Some(POLL_US),
+            _ => Some(coracle_link::HEARTBEAT_US),
+        };
+        [containers, link].into_iter().flatten().min()
     }
 
     /// Events kept for a client that connects now.
@@ -375,17 +413,17 @@ impl<'m> Node<'m> {
         self.fail_apply("another manifest was applied before this one was done");
         self.wake_up("a manifest is applied", now_us);
         self.out.push_back(Output::StoreDesired(desired.to_bytes()));
-        let gone: Vec<Name> = self
-            .entries
-            .iter()
-            .filter(|(name, entry)| !desired.plans.iter().any(|p| p.spec.name == **name && *p == entry.plan))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let stays = |name: &Name, entry: &Entry| {
+            desired.plans.iter().any(|p| p.spec.name == *name && entry.plan.is_same_but_config(p))
+        };
+        let gone: Vec<Name> =
+            self.entries.iter().filter(|(name, entry)| !stays(name, entry)).map(|(name, _)| name.clone()).collect();
         for name in gone {
             self.entries.remove(&name);
             self.records.remove(&name);
             self.inventory.remove(&name);
             self.deploys.retain(|(deployed, ..)| *deployed != name);
+            self.devices.end_of(&name);
             if let Some((_, deployed, ..)) = self.deploying.as_mut().filter(|(_, deployed, ..)| *deployed == name) {
                 // Its answer concerns nobody any more.
                 *deployed = Name::new();
@@ -402,8 +440,13 @@ impl<'m> Node<'m> {
             if matches!(entry.place, Place::Exited(..)) {
                 entry.place = Place::Starting;
             }
+            if entry.plan != *plan {
+                entry.plan = plan.clone();
+                entry.config_told = false;
+            }
         }
         self.desired = desired;
+        self.reconfigure_all();
         (self.apply, self.apply_errors) = (Some(id), Vec::new());
         if matches!(self.session, Session::Ready | Session::Settling) {
             self.tell_rules();
@@ -429,11 +472,12 @@ impl<'m> Node<'m> {
             self.channel_down(reason.as_str());
             self.restart = true;
         }
-        if let Some(name) = self.next_runnable() {
-            self.run_one(&name);
-            self.ran = Some(name);
+        for wait in self.devices.give_up(Some(now_us)) {
+            self.device_done(&wait.name, Err(Errno::TimedOut));
         }
+        self.run_next();
         self.poll_moves(now_us);
+        self.tell_wall_clock();
         self.maybe_sleep(now_us);
         if self.asleep && self.session == Session::Ready && self.reports.is_empty() && self.link.is_quiet() {
             // A report is done.
@@ -445,123 +489,29 @@ impl<'m> Node<'m> {
         }
     }
 
-    // ---- running -------------------------------------------------------------------------------------------------
-
-    /// The next container with something to do, in turns.
-    fn next_runnable(&self) -> Option<Name> {
-        let mut runnable = self.entries.iter().filter(|(_, e)| e.is_runnable()).map(|(n, _)| n);
-        let first = runnable.clone().next()?;
-        let next = self.ran.as_ref().and_then(|ran| runnable.find(|n| *n > ran));
-        Some(next.unwrap_or(first).clone())
-    }
-
-    fn run_one(&mut self, name: &Name) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
-        let fuel = entry.plan.spec.limits.fuel_per_event;
-        let Some(body) = entry.body() else { return };
-        let event = if body.container.host().initialised { body.queue.front().cloned() } else { None };
-        let (seq, time_us) = event.as_ref().map_or((0, None), |e| (e.seq, Some(e.time_us)));
-        let is_event = event.is_some();
-        body.container.begin(event);
-        let step = loop {
-            match body.container.run(fuel) {
-                Step::Pending => {}
-                step => break step,
-            }
-        };
-        let effects = body.container.take_effects();
-        if let Step::Exited(reason) = step {
-            return self.exited(name, reason, &effects);
-        }
-        if is_event {
-            body.queue.pop_front();
-            entry.placement.event_handled();
-        }
-        // Durable before anything of it is seen outside: a repeat after a crash is then recognised by its number.
-        self.store(name, Phase::Live);
-        self.carry_out(name, effects, time_us);
-        if seq > 0 {
-            self.wanted_moves();
-            self.send(&ToM::Ack { name: name.clone(), seq });
-        }
-    }
-
-    fn carry_out(&mut self, name: &Name, effects: Vec<OwnedEffect>, time_us: Option<u64>) {
-        for effect in effects {
-            match effect {
-                OwnedEffect::Log { level, text } => self.guest_log(name, level, &text),
-                OwnedEffect::Publish { topic, payload } => {
-                    for entry in self.entries.values_mut() {
-                        if let Placement::Any { moves, .. } = &entry.plan.placement {
-                            entry.placement.message_published(moves, &topic);
-                        }
-                        let at = entry.plan.spec.grants.subscribe.iter().position(|t| *t == topic);
-                        // Once it is on its way to M, what it gets here would be lost: it is counted instead.
-                        let leaving = matches!(entry.open, Some((_, _, Move::Out { .. })));
-                        let room = if leaving { 0 } else { usize::from(entry.plan.spec.limits.queue) };
-                        if let (Some(at), Some(body)) = (at.and_then(|p| u8::try_from(p).ok()), entry.body()) {
-                            // Number 0: not of M's stream, so not acknowledged to M.
-                            let (kind, time_us) = (EventKind::Message, time_us.unwrap_or(0));
-                            let payload = payload.clone();
-                            body.push_local(OwnedEvent { seq: 0, kind, source: at, time_us, payload }, room);
-                        }
-                    }
-                    let text = payload
-                        .iter()
-                        .map(|b| if b.is_ascii_graphic() || matches!(b, b' ' | b'\n') { *b as char } else { '.' });
-                    let what =
-                        What::Message { container: name.to_string(), topic: topic.to_string(), text: text.collect() };
-                    self.event(time_us, what);
-                }
-                OwnedEffect::Wake { reason, .. } => {
-                    self.guest_log(name, 4, &format!("wake for {reason}: A is awake"));
-                }
-            }
-        }
-    }
-
-    fn exited(&mut self, name: &Name, reason: ExitReason, effects: &[OwnedEffect]) {
-        for effect in effects {
-            if let OwnedEffect::Log { level, text } = effect {
-                self.guest_log(name, *level, text);
-            }
-        }
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.drop_body(Place::Exited(Core::A, reason.to_string()));
-            entry.open = None;
-        }
-        self.inventory.remove(name);
-        self.out.push_back(Output::Forget { name: name.clone() });
-        self.send(&ToM::Remove { name: name.clone() });
-        let what = What::Exited { container: name.to_string(), core: api::Core::A, reason: reason.to_string() };
-        self.event(None, what);
-    }
-
-    fn guest_log(&mut self, name: &Name, level: u8, text: &str) {
-        let level = match level {
-            1 => "error",
-            2 => "warn",
-            3 => "info",
-            _ => "debug",
-        };
-        let what =
-            What::Log { core: api::Core::A, level: level.into(), uptime_us: None, text: format!("{name}: {text}") };
-        self.event(None, what);
-    }
+    // ---- what is stored ------------------------------------------------------------------------------------------
 
     /// Stores what is here of a container, with its queue.
-    fn store(&mut self, name: &Name, phase: Phase) {
+    pub(crate) fn store(&mut self, name: &Name, phase: Phase) {
         let Some(body) = self.entries.get_mut(name).and_then(Entry::body) else { return };
-        match body.capture() {
-            Some(snapshot) => self.store_bytes(name, phase, snapshot),
-            None => {
+        if let Some(snapshot) = body.capture() {
+            return self.store_bytes(name, phase, snapshot);
+        }
+        let is_command = body.container.is_command();
+        match body.capture_host() {
+            Captured::Same => {}
+            Captured::Host { bytes, first } => {
+                self.store_bytes(name, phase, bytes);
+                if first && !is_command {
+                    let text = "its memory is over the limits of a snapshot: only its stored values survive this \
+                                supervisor";
+                    self.guest_log(name, 2, text);
+                }
+            }
+            Captured::Impossible => {
                 // An older record that stayed would be taken for the last state.
                 self.out.push_back(Output::Forget { name: name.clone() });
-                self.guest_log(
-                    name,
-                    2,
-                    "its state is over the limits of a snapshot: it would not survive this supervisor",
-                );
+                self.guest_log(name, 2, "what waits for it is over the limits of a snapshot: it would not survive this supervisor");
             }
         }
     }
@@ -583,6 +533,17 @@ impl<'m> Node<'m> {
         self.move_blocks.clear();
         self.deploying = None;
         self.deploys.clear();
+        self.untaken.session_ended();
+        self.retained_values.session_ended();
+        self.wall_told_us = None;
+        for name in std::mem::take(&mut self.configuring).into_keys() {
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.config_told = false;
+            }
+        }
+        for wait in self.devices.give_up(None) {
+            self.device_done(&wait.name, Err(Errno::NoDevice));
+        }
         for (name, entry) in &mut self.entries {
             match &mut entry.open {
                 Some((_, _, Move::Asked)) => entry.open = None,
@@ -653,6 +614,7 @@ impl<'m> Node<'m> {
         // Not before what was read from M's slots is stored here: M clears them now.
         self.send(&ToM::Begin);
         self.tell_rules();
+        self.tell_retained();
         self.send(&ToM::Power(Power::Awake));
         self.deploy_next();
         self.check_settled(now_us);
@@ -683,6 +645,8 @@ impl<'m> Node<'m> {
             return;
         }
         self.session = Session::Ready;
+        self.send_untaken();
+        self.reconfigure_all();
         if let Some(id) = self.apply.take() {
             let errors = std::mem::take(&mut self.apply_errors);
             let reply = if errors.is_empty() { Reply::Ok } else { Reply::Error { message: errors.join("\n") } };
@@ -738,8 +702,45 @@ impl<'m> Node<'m> {
             FromM::DeployRefused { token, detail } => self.deployed(token, Some(&detail), now_us),
             FromM::Event { name, seq, source, time_us, payload } => {
                 self.wake_up("an event for a container on A", now_us);
-                let (kind, payload) = (EventKind::Message, payload.to_vec());
-                self.deliver(&name, OwnedEvent { seq, kind, source, time_us, payload });
+                let (kind, tag, payload) = (EventKind::Message, 0, payload.to_vec().into());
+                self.deliver(&name, OwnedEvent { seq, kind, source, tag, time_us, payload });
+            }
+            FromM::Delivery { name, seq, kind, source, tag, time_us, payload } => {
+                self.wake_up("an event for a container on A", now_us);
+                let Some(kind) = EventKind::from_u8(kind) else { return };
+                let payload = payload.to_vec().into();
+                self.deliver(&name, OwnedEvent { seq, kind, source, tag, time_us, payload });
+            }
+            FromM::Block { name, sensor, time_us, payload } => self.take_block(&name, sensor, time_us, &payload),
+            FromM::Taken { epoch, number } => self.untaken.taken(epoch, number),
+            FromM::Retain { topic, payload } => {
+                if !self.retained_values.set(&topic, payload.to_vec().into(), false) {
+                    let text = format!("the value of topic {topic} is not retained here: too many topics have one");
+                    let level = "error".to_owned();
+                    self.event(None, What::Log { core: api::Core::A, level, uptime_us: None, text });
+                }
+            }
+            FromM::Reply { to, id, payload } => {
+                self.wake_up("an answer for a container on A", now_us);
+                self.take_answer(&to, id, Payload::from(payload.to_vec()));
+            }
+            FromM::Device { token, answer } => {
+                if let Some(wait) = self.devices.remote_answer(token) {
+                    self.device_done(&wait.name, answer.map(devices::from_wire));
+                }
+            }
+            FromM::Configured { name } => {
+                if let Some(block) = self.configuring.remove(&name) {
+                    self.bulk_out.free(&block);
+                }
+                // It may have changed again meanwhile.
+                self.reconfigure(&name);
+            }
+            FromM::Refused { name, call } => self.refused_call(&name, api::Core::M, call, ""),
+            FromM::MoreStats { name, logs_dropped, overhead } => {
+                if let Some(entry) = self.entries.get_mut(&name) {
+                    (entry.on_m.logs_dropped, entry.on_m.overhead) = (logs_dropped, overhead);
+                }
             }
             FromM::Wake { reason, name, seq, time_us, payload } => {
                 self.wake_up(&reason, now_us);
@@ -760,7 +761,8 @@ impl<'m> Node<'m> {
                     let what = What::Wake { reason: reason.to_string(), container: name.to_string(), bytes: len };
                     self.event(Some(time_us), what);
                 }
-                let event = OwnedEvent { seq, kind: EventKind::Wake, source: 0, time_us, payload: bytes };
+                let (kind, payload) = (EventKind::Wake, bytes.into());
+                let event = OwnedEvent { seq, kind, source: 0, tag: 0, time_us, payload };
                 self.deliver(&name, event);
             }
             FromM::Woken { reason, latency_us } => {
@@ -774,16 +776,19 @@ impl<'m> Node<'m> {
                 let Some(entry) = self.entries.get_mut(&name).filter(|e| !matches!(e.place, Place::OnA(_))) else {
                     return;
                 };
-                entry.place = Place::Exited(Core::M, reason.to_string());
+                let reason = exit_text(&entry.plan, reason);
+                entry.place = Place::Exited(Core::M, reason.clone());
                 entry.open = None;
-                let what = What::Exited { container: name.to_string(), core: api::Core::M, reason: reason.to_string() };
+                let what = What::Exited { container: name.to_string(), core: api::Core::M, reason };
                 self.event(None, what);
             }
             FromM::MoveRefused { id, name, reason } => self.move_refused(&name, id, reason, now_us),
             FromM::Migrate { id, name, step } => self.migrate(id, &name, &step, now_us),
             FromM::ContainerStats { name, memory, fuel, handled, queued, dropped, refused, digest, .. } => {
                 if let Some(entry) = self.entries.get_mut(&name) {
-                    entry.on_m = crate::entry::MNumbers { memory, fuel, handled, queued, dropped, refused, digest };
+                    let old = entry.on_m;
+                    entry.on_m =
+                        crate::entry::MNumbers { memory, fuel, handled, queued, dropped, refused, digest, ..old };
                 }
             }
             FromM::Stats { time_us, wakes, .. } => {
@@ -802,15 +807,21 @@ impl<'m> Node<'m> {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let Some(body) = entry.body() else { return };
         let repeat = event.seq <= body.cursor;
-        body.push(event);
+        let waits = body.push(event);
         let seq = body.handled_seq();
         // A repeat is acknowledged again: the acknowledgement was lost with its session.
         if repeat && seq > 0 {
-            self.send(&ToM::Ack { name: name.clone(), seq });
+            body.acked = seq;
+            return self.send(&ToM::Ack { name: name.clone(), seq });
+        }
+        // One that it does not want now is handled with that.
+        if !repeat && !waits && seq > body.acked {
+            self.store(name, Phase::Live);
+            self.ack(name);
         }
     }
 
-    fn fetch(&mut self, block: &BulkRef, limit: usize) -> Option<Vec<u8>> {
+    pub(crate) fn fetch(&mut self, block: &BulkRef, limit: usize) -> Option<Vec<u8>> {
         let fetched = self.bulk_in.check(block, limit).and_then(|len| {
             let mut bytes = vec![0; len];
             self.bulk_in.get(block, &mut bytes).map(|()| bytes)
@@ -847,7 +858,12 @@ impl<'m> Node<'m> {
         while let Some((name, snapshot, live, from)) = self.deploys.pop_front() {
             let Some(entry) = self.entries.get(&name) else { continue };
             let mut spec = [0; coracle_wire::SPEC_BYTES_MAX];
-            let Some(spec) = coracle_wire::encode(&entry.plan.spec, &mut spec) else { continue };
+            let Some(spec) = coracle_wire::encode(&entry.plan.spec, &mut spec) else {
+                let most = coracle_wire::SPEC_BYTES_MAX;
+                let detail = format!("its grants, configuration and arguments are over {most} bytes: shorten them");
+                self.refused(&name, live, &detail);
+                continue;
+            };
             let parts = [Some(spec), Some(entry.plan.module.as_slice()), snapshot.as_deref()];
             let mut blocks = Vec::new();
             for part in parts.into_iter().flatten() {
@@ -871,6 +887,9 @@ impl<'m> Node<'m> {
             let token = self.tokens;
             let message = ToM::Deploy { token, spec: *spec, module: *module, snapshot: blocks.get(2).copied(), live };
             self.send(&message);
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.config_told = true;
+            }
             self.deploying = Some((token, name, live, from, blocks));
             return;
         }
@@ -925,10 +944,12 @@ impl<'m> Node<'m> {
     /// Tells M that a container is here and from where on it wants its events.
     pub(crate) fn tell_remote(&mut self, name: &Name) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        let subscribe = entry.plan.spec.grants.subscribe.clone();
+        let subscribe = entry.plan.spec.grants.subscribe.iter().take(GRANTS_MAX).cloned().collect();
         let Some(body) = entry.body() else { return };
         let cursor = body.cursor;
+        body.sensors_told.clear();
         self.send(&ToM::Remote { name: name.clone(), subscribe, cursor });
+        self.tell_sensors(name);
     }
 
     /// Starts a container afresh where it prefers to be.
@@ -951,13 +972,16 @@ impl<'m> Node<'m> {
     }
 
     /// A container is live here from now on; M is told, if it does not know.
-    pub(crate) fn live_here(&mut self, name: &Name, body: Body, from: &str) {
+    pub(crate) fn live_here(&mut self, name: &Name, mut body: Body, from: &str) {
         let held = self.inventory.contains_key(name);
+        self.arrives(&mut body);
         let Some(entry) = self.entries.get_mut(name) else { return };
         entry.place = Place::OnA(Box::new(body));
         if from != ATTACHED {
             entry.arrived(Core::A);
+            self.watch_pins(name);
         }
+        let Some(entry) = self.entries.get_mut(name) else { return };
         let movable = matches!(entry.plan.placement, Placement::Any { .. });
         self.store(name, Phase::Live);
         self.records.remove(name);
@@ -966,6 +990,89 @@ impl<'m> Node<'m> {
             self.deploy(name, None, false, "");
         } else {
             self.tell_remote(name);
+        }
+    }
+
+    /// What a body gets that begins to run here.
+    fn arrives(&self, body: &mut Body) {
+        body.container.set_wall_offset(self.wall_offset_us);
+        if !body.container.state().initialised && body.activity() == Activity::Idle {
+            self.push_retained(body);
+        }
+    }
+
+    // ---- configuration and time ----------------------------------------------------------------------------------
+
+    fn reconfigure_all(&mut self) {
+        let names: Vec<Name> = self.entries.keys().cloned().collect();
+        for name in names {
+            self.reconfigure(&name);
+        }
+    }
+
+    /// Brings the configuration of the manifest to a container that runs, here and on M.
+    fn reconfigure(&mut self, name: &Name) {
+        let now_us = self.now_us;
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let config = entry.plan.spec.grants.config.clone();
+        let movable = matches!(entry.plan.placement, Placement::Any { .. });
+        let told = entry.config_told;
+        if let Some(body) = entry.body() {
+            // Once it is on its way to M, M's own word changes it there.
+            if let Some(keys) = body.container.configure(&config) {
+                let (kind, payload) = (EventKind::Config, keys.into());
+                let event = OwnedEvent { seq: 0, kind, source: 0, tag: 0, time_us: now_us, payload };
+                body.push_local(event, usize::MAX);
+                self.store(name, Phase::Live);
+            }
+        }
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let known_to_m = match entry.place {
+            Place::OnM => true,
+            Place::OnA(_) => movable,
+            Place::Starting | Place::Exited(..) => false,
+        };
+        if told || !known_to_m || self.session != Session::Ready || self.configuring.contains_key(name) {
+            return;
+        }
+        let mut bytes = [0; coracle_wire::SPEC_BYTES_MAX];
+        // Its limits keep it far below the buffer's.
+        let Some(bytes) = coracle_wire::encode(&config, &mut bytes) else { return };
+        match self.bulk_out.put(&[bytes]) {
+            Ok(block) => {
+                self.bulk_sent_bytes += bytes.len() as u64;
+                self.configuring.insert(name.clone(), block);
+                entry.config_told = true;
+                self.send(&ToM::Configure { name: name.clone(), config: block });
+            }
+            Err(error) => {
+                let text = format!("the configuration of {name} cannot be sent to M now: {error}; apply it again");
+                let level = "error".to_owned();
+                self.event(None, What::Log { core: api::Core::A, level, uptime_us: None, text });
+            }
+        }
+    }
+
+    /// Tells the time: Unix time minus this core's clock, in microseconds. M gets it as soon as the clocks were compared.
+    pub fn set_wall_clock(&mut self, offset_us: i64) {
+        if self.wall_offset_us.is_some_and(|old| old.abs_diff(offset_us) < WALL_STEP_US) {
+            return;
+        }
+        self.wall_offset_us = Some(offset_us);
+        for body in self.entries.values_mut().filter_map(Entry::body) {
+            body.container.set_wall_offset(Some(offset_us));
+        }
+    }
+
+    fn tell_wall_clock(&mut self) {
+        if !matches!(self.session, Session::Settling | Session::Ready) {
+            return;
+        }
+        let (Some(wall), Some(clock)) = (self.wall_offset_us, self.link.clock()) else { return };
+        let offset_us = wall.saturating_add(clock.offset_us());
+        if self.wall_told_us.is_none_or(|told| told.abs_diff(offset_us) >= WALL_STEP_US) {
+            self.wall_told_us = Some(offset_us);
+            self.send(&ToM::WallClock { offset_us });
         }
     }
 
@@ -1119,7 +1226,7 @@ impl<'m> Node<'m> {
 
     /// Marks the moves that the placement rules ask for; they begin in this very step, before M hears that the event
     /// that asked for them is done.
-    fn wanted_moves(&mut self) {
+    pub(crate) fn wanted_moves(&mut self) {
         let wanted: Vec<(Name, Core)> = self
             .entries
             .iter()
@@ -1144,7 +1251,8 @@ impl<'m> Node<'m> {
             let Some(entry) = self.entries.get_mut(&name) else { continue };
             let (image, memory) = (entry.plan.spec.image, entry.plan.spec.limits.memory);
             let queued = match &entry.place {
-                Place::OnA(body) => body.queue.len(),
+                // In the middle of an event there is nothing to capture.
+                Place::OnA(body) if body.activity() == Activity::Idle => body.queue.len(),
                 _ => continue,
             };
             if let Some((id, since_us, Move::Out { source, .. })) = &mut entry.open
@@ -1227,11 +1335,16 @@ impl<'m> Node<'m> {
         let Some((_, since_us, Move::In { prepared: Some(body), bytes, queued, .. })) = entry.open.take() else {
             return;
         };
-        entry.place = Place::OnA(Box::new(body));
+        let mut body = Box::new(body);
+        body.container.set_wall_offset(self.wall_offset_us);
+        entry.place = Place::OnA(body);
         entry.moved_in = Some(id);
         entry.arrived(Core::A);
         self.store(name, Phase::Live);
         self.send(&ToM::Migrate { id, name: name.clone(), step: MoveStep::Committed });
+        self.watch_pins(name);
+        self.tell_sensors(name);
+        self.reconfigure(name);
         let downtime_us = now_us.saturating_sub(since_us);
         self.moved(name, api::Core::M, api::Core::A, bytes, queued, downtime_us);
     }
@@ -1270,8 +1383,15 @@ impl<'m> Node<'m> {
             SourceAction::Release => {
                 let Some(entry) = self.entries.get_mut(name) else { return };
                 let Some((_, since_us, Move::Out { bytes, queued, .. })) = entry.open.take() else { return };
+                // Answers that came after the state had gone.
+                let late = entry.body().map_or_else(Vec::new, |b| b.queue.drain(..).skip(queued as usize).collect());
                 entry.drop_body(Place::OnM);
                 entry.arrived(Core::M);
+                for OwnedEvent { tag: id, payload, .. } in late.into_iter().filter(|e| e.kind == EventKind::Reply) {
+                    if let Ok(payload) = heapless::Vec::from_slice(&payload) {
+                        self.send(&ToM::Reply { to: name.clone(), id, payload });
+                    }
+                }
                 self.records.remove(name);
                 self.out.push_back(Output::Forget { name: name.clone() });
                 let downtime_us = now_us.saturating_sub(since_us);
@@ -1314,7 +1434,7 @@ impl<'m> Node<'m> {
 
     // ---- sleep ---------------------------------------------------------------------------------------------------
 
-    fn wake_up(&mut self, reason: &str, now_us: u64) {
+    pub(crate) fn wake_up(&mut self, reason: &str, now_us: u64) {
         if !self.asleep {
             return;
         }
@@ -1332,6 +1452,8 @@ impl<'m> Node<'m> {
             || self.entries.is_empty()
             || !self.reports.is_empty()
             || self.apply.is_some()
+            || !self.untaken.is_empty()
+            || !self.configuring.is_empty()
             || self.outbox.len() > 0
             // M is silent while A sleeps, so what it owes comes before.
             || !self.link.is_quiet()
@@ -1340,7 +1462,8 @@ impl<'m> Node<'m> {
                 let guest_of_m = matches!(e.place, Place::OnA(_))
                     && matches!(e.plan.placement, Placement::Any { prefer: Core::M, .. });
                 let tries = e.retry_us > 0 && e.refusals < REFUSALS_AWAKE_MAX;
-                e.open.is_some() || e.is_runnable() || guest_of_m || tries
+                let in_event = matches!(&e.place, Place::OnA(body) if body.is_in_event());
+                e.open.is_some() || e.is_runnable(now_us) || in_event || guest_of_m || tries
             });
         if held {
             return;
@@ -1354,7 +1477,7 @@ impl<'m> Node<'m> {
     // ---- out -----------------------------------------------------------------------------------------------------
 
     /// Sends a message, now or when M has room. Without a session it is dropped: the next one begins with an inventory.
-    fn send(&mut self, message: &ToM) {
+    pub(crate) fn send(&mut self, message: &ToM) {
         let mut body = [0; BODY_BYTES_MAX];
         if let Some(body) = coracle_wire::encode(message, &mut body).filter(|_| self.link.is_up()) {
             self.outbox.push(message.channel(), body);
@@ -1381,6 +1504,12 @@ impl<'m> Node<'m> {
 
     fn reply(&mut self, id: RequestId, reply: Reply) {
         self.out.push_back(Output::Reply(id, reply));
+    }
+
+    /// A time of this core's clock on M's, where the two were compared.
+    pub(crate) fn on_m_clock(&self, us: u64) -> Option<u64> {
+        let offset_us = self.link.clock()?.offset_us();
+        u64::try_from(i64::try_from(us).ok()?.saturating_sub(offset_us)).ok()
     }
 
     /// A time of M's clock on A's, where the two were compared.

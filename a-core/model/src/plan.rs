@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use coracle_container::ContainerSpec;
 use coracle_policy::{Core, MoveRules, WakeRule};
-use coracle_wire::ContainerSpec;
 use serde::{Deserialize, Serialize};
 
 /// Where a container may be.
@@ -41,6 +41,18 @@ pub struct Plan {
     pub placement: Placement,
     /// The prepared module.
     pub module: Arc<Vec<u8>>,
+    /// The names of its functions, as a module that has nothing else.
+    pub names: Arc<Vec<u8>>,
+}
+
+impl Plan {
+    /// Whether the other plan differs in the configuration alone, which a container can take while it runs.
+    #[must_use]
+    pub fn is_same_but_config(&self, other: &Self) -> bool {
+        let mut like = self.clone();
+        like.spec.grants.config = other.spec.grants.config.clone();
+        like == *other
+    }
 }
 
 /// All that is desired. Stored, so that the next supervisor knows it without being told.

@@ -1,6 +1,6 @@
 //! What the A core stores of a container that is here, or between.
 
-use coracle_guest_abi::host::Name;
+use coracle_guest_abi::Name;
 use coracle_migrate::role::MigrationId;
 use coracle_migrate::snapshot::{Snapshot, SnapshotError};
 use serde::{Deserialize, Serialize};
@@ -83,10 +83,11 @@ mod tests {
             host: HostState::default(),
             globals: heapless::Vec::new(),
             memory_len: 0,
+            kv_len: 0,
             events: 0,
         };
         let mut out = [0; 256];
-        let len = snapshot::encode(&head, std::iter::empty(), b"mem", &mut out).unwrap();
+        let len = snapshot::encode(&head, &[], std::iter::empty(), b"mem", &mut out).unwrap();
         let record = Record { name: head.name, phase: Phase::Prepared(7), snapshot: out[..len].to_vec() };
         let bytes = record.to_bytes();
         assert_eq!(Record::from_bytes(&bytes), Ok(record));

@@ -27,6 +27,7 @@ impl Node<'_> {
                 dropped: u64::from(stats.dropped()),
                 bulk_sent_bytes: self.bulk_sent_bytes,
                 bulk_received_bytes: self.bulk_received_bytes,
+                messages_lost: self.messages_lost,
             },
         }
     }
@@ -45,6 +46,7 @@ fn container(entry: &Entry) -> ContainerReport {
     let base = ContainerReport {
         fuel,
         refused,
+        logs_dropped: u64::from(m.logs_dropped) + u64::from(here.logs_dropped),
         dropped: u64::from(m.dropped).saturating_add(entry.gaps()),
         ..ContainerReport::default()
     };
@@ -56,6 +58,7 @@ fn container(entry: &Entry) -> ContainerReport {
             memory_bytes: u64::from(m.memory),
             events: m.handled,
             queued: m.queued,
+            overhead_bytes: u64::from(m.overhead),
             state_digest: m.digest.map(|d| hex(&d)).unwrap_or_default(),
             ..base
         },
@@ -63,7 +66,7 @@ fn container(entry: &Entry) -> ContainerReport {
             core: Some(ApiCore::A),
             state: if matches!(entry.open, Some((_, _, Move::Out { .. }))) { "migrating" } else { "running" }.into(),
             memory_bytes: here.memory_bytes as u64,
-            events: body.container.host().handled,
+            events: body.container.state().handled,
             queued: body.cursor,
             state_digest: hex(&body.container.state_digest()),
             ..base

@@ -1,11 +1,12 @@
 //! What M's retained slots say of a container, copied out and checked.
 
-use coracle_engine::OwnedEvent;
+use coracle_container::{MEMORY_BYTES_MAX, OwnedEvent};
 use coracle_guest_abi::EventKind;
-use coracle_guest_abi::host::Name;
+use coracle_guest_abi::Name;
 use coracle_migrate::retained::{RecordKind, read_record};
-use coracle_migrate::snapshot::{self, EventHead, Head, Snapshot};
+use coracle_migrate::snapshot::{self, Head, Snapshot};
 
+use crate::entry::head_of;
 use crate::reconcile::RetainedKind;
 
 /// Room that the encoding of a snapshot needs beside memory and payloads, in bytes.
@@ -48,8 +49,8 @@ impl RetainedRecord {
                 let kind = EventKind::from_u8(head.kind)?;
                 // Of a wake, `source` is M's note of its rule; the guest gets 0.
                 let source = if kind == EventKind::Wake { 0 } else { head.source };
-                let (seq, time_us) = (head.seq, head.time_us);
-                Some(OwnedEvent { seq, kind, source, time_us, payload: payload.to_vec() })
+                let (seq, tag, time_us) = (head.seq, head.tag, head.time_us);
+                Some(OwnedEvent { seq, kind, source, tag, time_us, payload: payload.to_vec().into() })
             })
             .collect()
     }
@@ -59,23 +60,23 @@ impl RetainedRecord {
         let state = records.iter().find(|r| r.kind == RecordKind::Live)?.snapshot()?;
         let queue = records.iter().find(|r| r.kind == RecordKind::Queue).and_then(Self::snapshot);
         let mut head: Head = state.head().clone();
-        if head.memory_len > coracle_wire::MEMORY_BYTES_MAX {
+        if head.memory_len > MEMORY_BYTES_MAX {
             return None;
         }
         let mut memory = vec![0; head.memory_len as usize];
         state.fill_memory(&mut memory).ok()?;
-        let mut room = memory.len() + SNAPSHOT_OVERHEAD_BYTES;
+        let mut room = memory.len() + state.kv().len() + SNAPSHOT_OVERHEAD_BYTES;
         let mut out;
         let len = match &queue {
             Some(queue) => {
                 head.host.cursor = head.host.cursor.max(queue.head().host.cursor);
                 room += queue.events().map(|(_, p)| p.len() + 32).sum::<usize>();
                 out = vec![0; room];
-                snapshot::encode(&head, queue.events(), &memory, &mut out).ok()?
+                snapshot::encode(&head, state.kv(), queue.events(), &memory, &mut out).ok()?
             }
             None => {
                 out = vec![0; room];
-                snapshot::encode(&head, std::iter::empty(), &memory, &mut out).ok()?
+                snapshot::encode(&head, state.kv(), std::iter::empty(), &memory, &mut out).ok()?
             }
         };
         out.truncate(len);
@@ -90,19 +91,16 @@ pub(crate) fn with_events(bytes: &[u8], more: impl Iterator<Item = OwnedEvent>) 
     let known = head.host.cursor;
     let more: Vec<OwnedEvent> = more.filter(|e| e.seq > known).collect();
     head.host.cursor = more.last().map_or(known, |e| e.seq);
-    if head.memory_len > coracle_wire::MEMORY_BYTES_MAX {
+    if head.memory_len > MEMORY_BYTES_MAX {
         return None;
     }
     let mut memory = vec![0; head.memory_len as usize];
     snapshot.fill_memory(&mut memory).ok()?;
-    let added = more.iter().map(|e| {
-        let head = EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, time_us: e.time_us, len: 0 };
-        (head, e.payload.as_slice())
-    });
+    let added = more.iter().map(|e| (head_of(e), e.payload.as_slice()));
     let events = snapshot.events().chain(added);
     let payloads: usize = events.clone().map(|(_, p)| p.len() + 32).sum();
-    let mut out = vec![0; memory.len() + payloads + SNAPSHOT_OVERHEAD_BYTES];
-    let len = snapshot::encode(&head, events, &memory, &mut out).ok()?;
+    let mut out = vec![0; memory.len() + snapshot.kv().len() + payloads + SNAPSHOT_OVERHEAD_BYTES];
+    let len = snapshot::encode(&head, snapshot.kv(), events, &memory, &mut out).ok()?;
     out.truncate(len);
     Some(out)
 }

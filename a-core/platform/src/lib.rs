@@ -6,6 +6,7 @@
 
 mod bell;
 mod char_port;
+pub mod devices;
 mod driver_port;
 mod firmware_log;
 #[expect(unsafe_code, reason = "the ioctls of the kernel's RPMsg devices")]

@@ -1,8 +1,10 @@
 //! Admission: what a module must have, must not use, and what binds it to the A core.
 
-use coracle_guest_abi::{EXPORT_INIT, EXPORT_ON_EVENT, EXPORT_START, Import, find_import};
+use coracle_guest_abi::{
+    Cores, EXPORT_COMMAND, EXPORT_INIT, EXPORT_ON_EVENT, EXPORT_START, Import, Type, find_import,
+};
 use coracle_migrate::snapshot::GLOBALS_MAX;
-use wasmparser::{FuncType, FunctionBody, Operator, TypeRef, ValType};
+use wasmparser::{DataKind, ElementKind, FuncType, FunctionBody, Operator, TypeRef, ValType};
 
 use crate::{
     AdmissionLimits, NotPortable, PORTABLE_BODY_BYTES_MAX, PORTABLE_FUNCTIONS_MAX, PORTABLE_LOCALS_MAX,
@@ -17,6 +19,7 @@ pub(crate) struct Checked {
     pub(crate) imports: Vec<(String, String)>,
     pub(crate) memory: Memory,
     pub(crate) not_portable: Vec<NotPortable>,
+    pub(crate) command: bool,
 }
 
 /// A memory's sizes in bytes.
@@ -40,14 +43,19 @@ pub(crate) fn magic(wasm: &[u8]) -> Result<(), PrepareError> {
 /// Checks a validated module against everything that validation does not know.
 pub(crate) fn admit(module: &Module<'_>, limits: &AdmissionLimits) -> Result<Checked, PrepareError> {
     let imports = imports(module)?;
-    exports(module)?;
+    let command = exports(module)?;
     tables(module)?;
     let globals = module.mutable_globals().count();
     if globals > GLOBALS_MAX {
         return Err(PrepareError::TooManyGlobals { found: globals });
     }
     let memory = memory(module, limits)?;
-    let mut not_portable = Vec::new();
+    let a_only = |(from, name): &&(String, String)| find_import(from, name).is_some_and(|i| i.cores == Cores::A);
+    let mut not_portable: Vec<NotPortable> = imports
+        .iter()
+        .filter(a_only)
+        .map(|(module, name)| NotPortable::Import { module: module.clone(), name: name.clone() })
+        .collect();
     let reach = memory.max.unwrap_or(u64::MAX).min(u64::from(limits.memory));
     if module.memory.is_some() && reach > PORTABLE_MEMORY_BYTES_MAX {
         not_portable.push(NotPortable::Memory { bytes: reach, limit: PORTABLE_MEMORY_BYTES_MAX });
@@ -60,7 +68,9 @@ pub(crate) fn admit(module: &Module<'_>, limits: &AdmissionLimits) -> Result<Che
         body(module, function, code, &mut not_portable)?;
         not_portable.truncate(NOT_PORTABLE_MAX);
     }
-    Ok(Checked { imports, memory, not_portable })
+    // After the bodies: an instruction that uses a segment says more about it.
+    segments(module)?;
+    Ok(Checked { imports, memory, not_portable, command })
 }
 
 fn imports(module: &Module<'_>) -> Result<Vec<(String, String)>, PrepareError> {
@@ -94,14 +104,22 @@ fn imports(module: &Module<'_>) -> Result<Vec<(String, String)>, PrepareError> {
 }
 
 fn import_type(import: &Import) -> FuncType {
-    let result = if import.wide_result { ValType::I64 } else { ValType::I32 };
-    FuncType::new(std::iter::repeat_n(ValType::I32, import.params), [result])
+    let of = |ty: Type| match ty {
+        Type::I32 => ValType::I32,
+        Type::I64 => ValType::I64,
+    };
+    FuncType::new(import.params.iter().copied().map(of), import.result.map(of))
 }
 
-fn exports(module: &Module<'_>) -> Result<(), PrepareError> {
+/// Whether the module is a command.
+fn exports(module: &Module<'_>) -> Result<bool, PrepareError> {
     let i32s = |n| std::iter::repeat_n(ValType::I32, n);
     let on_event = "(i32, i32, i32) -> (i32)";
-    if !function_export(module, EXPORT_ON_EVENT, on_event, &FuncType::new(i32s(3), i32s(1)))? {
+    let command = match module.export(EXPORT_ON_EVENT) {
+        None => function_export(module, EXPORT_COMMAND, "() -> ()", &FuncType::new([], []))?,
+        Some(_) => false,
+    };
+    if !command && !function_export(module, EXPORT_ON_EVENT, on_event, &FuncType::new(i32s(3), i32s(1)))? {
         return Err(PrepareError::MissingExport { name: EXPORT_ON_EVENT, expected: on_event });
     }
     function_export(module, EXPORT_INIT, "() -> (i32)", &FuncType::new([], i32s(1)))?;
@@ -109,7 +127,7 @@ fn exports(module: &Module<'_>) -> Result<(), PrepareError> {
     if function_export(module, EXPORT_START, "() -> ()", &FuncType::new([], []))? && module.start.is_some() {
         return Err(PrepareError::ReservedExport { name: EXPORT_START });
     }
-    Ok(())
+    Ok(command)
 }
 
 /// Whether the function is exported; exported with another type is an error.
@@ -140,6 +158,21 @@ fn tables(module: &Module<'_>) -> Result<(), PrepareError> {
         let elements = table?.ty.initial;
         if elements > TABLE_ELEMENTS_MAX {
             return Err(PrepareError::Table { elements, limit: TABLE_ELEMENTS_MAX });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses segments that are not copied at instantiation and then forgotten.
+fn segments(module: &Module<'_>) -> Result<(), PrepareError> {
+    for (index, element) in module.elements.iter().flat_map(|reader| reader.clone()).enumerate() {
+        if !matches!(element?.kind, ElementKind::Active { .. }) {
+            return Err(PrepareError::PassiveSegment { section: "element", index });
+        }
+    }
+    for (index, data) in module.data.iter().flat_map(|reader| reader.clone()).enumerate() {
+        if matches!(data?.kind, DataKind::Passive) {
+            return Err(PrepareError::PassiveSegment { section: "data", index });
         }
     }
     Ok(())

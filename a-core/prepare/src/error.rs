@@ -22,11 +22,21 @@ pub enum PrepareError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// Cut short, malformed, or using a feature that one of the engines lacks.
+    /// It uses a feature that is off on both cores, or the engine of one lacks.
     #[error(
-        "not a valid module for both cores, at byte {offset}: {detail}; if the file is whole, build it without that \
-         feature (target wasm32v1-none has the right set)"
+        "the module uses {feature} ({}offset {offset:#x}), which the cores do not both have; build it without: target \
+         wasm32v1-none has the right set, in C leave out -m and -f options that turn on more", in_function(*function)
     )]
+    Feature {
+        /// Its name.
+        feature: &'static str,
+        /// Index of the function that uses it, imported ones counted; `None` outside functions.
+        function: Option<u32>,
+        /// Where, in bytes from the start.
+        offset: u64,
+    },
+    /// Cut short or malformed.
+    #[error("not a valid module, at byte {offset}: {detail}; pass the file as the linker wrote it, in whole")]
     Invalid {
         /// Where, in bytes from the start.
         offset: u64,
@@ -76,6 +86,17 @@ pub enum PrepareError {
         /// Where, in bytes from the start.
         offset: u64,
     },
+    /// A data or element segment that code would copy from later. What is left of it would not travel.
+    #[error(
+        "{section} segment {index} is passive; make it active (no threads, no -Wl,--shared-memory): a container takes \
+         only its memory along"
+    )]
+    PassiveSegment {
+        /// `data` or `element`.
+        section: &'static str,
+        /// Its index in the section.
+        index: usize,
+    },
     /// It starts with more memory than its limit.
     #[error("the module starts with {need} bytes of memory, limits.memory is {limit}; raise it or shrink the stack")]
     Memory {
@@ -99,7 +120,7 @@ pub enum PrepareError {
         found: usize,
     },
     /// A required export is missing.
-    #[error("the module does not export {name}{expected}; export it, in Rust with coracle_sdk's macro")]
+    #[error("the module exports neither {name}{expected} nor _start; export one, in Rust with coracle_sdk's macro")]
     MissingExport {
         /// Its name.
         name: &'static str,
@@ -136,6 +157,10 @@ impl From<wasmparser::Error> for PrepareError {
     }
 }
 
+fn in_function(function: Option<u32>) -> String {
+    function.map_or_else(String::new, |index| format!("function {index}, "))
+}
+
 fn known_imports() -> String {
     let names: Vec<String> = coracle_guest_abi::IMPORTS.iter().map(|i| format!("{} {}", i.module, i.name)).collect();
     names.join(", ")
@@ -144,6 +169,14 @@ fn known_imports() -> String {
 /// Why a module is bound to the A core.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotPortable {
+    /// An import that the M core does not have.
+    #[error("it imports {module} {name}, which the A core alone has")]
+    Import {
+        /// Import module name.
+        module: String,
+        /// Import field name.
+        name: String,
+    },
     /// The module is too large for the M core.
     #[error("the prepared module has {bytes} bytes, the M core takes {limit}")]
     ModuleBytes {

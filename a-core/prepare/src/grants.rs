@@ -1,6 +1,7 @@
 //! Whether a manifest grants what a module imports.
 
-use coracle_guest_abi::{GrantKind, find_import, host::Grants};
+use coracle_container::Grants;
+use coracle_guest_abi::{GrantKind, find_import};
 
 use crate::Prepared;
 

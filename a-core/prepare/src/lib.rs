@@ -1,10 +1,12 @@
 //! Turns a WebAssembly module as a compiler wrote it into an image's module: admitted, normalised, digest-addressed.
 //!
 //! A module is prepared once, when its image is built; after that both cores run the same bytes. Preparing it
-//! 1. validates it with one feature set, the one that both engines have ([`FEATURES`]);
-//! 2. refuses what a snapshot cannot carry: changes to tables, passive data, imported memories, unknown imports;
+//! 1. validates it with one feature set, the one that both engines have ([`FEATURES`]), and names the feature that a
+//!    refused module would need;
+//! 2. refuses what a snapshot cannot carry: changes to tables, passive segments, imported memories, unknown imports;
 //! 3. normalises it: the memory is exported as `memory`, every mutable global as `coracle_global_N`, the `start`
-//!    function as `coracle_start`; of the other exports only `init` and `on_event` stay, and no custom sections.
+//!    function as `coracle_start`; of the other exports only `init` and `on_event`, or `_start`, stay, and no custom sections;
+//! 4. replaces instructions that an engine is known to get wrong by equal ones ([`mend`]).
 //!
 //! The output depends on nothing but the input: the same module gives the same bytes, and preparing prepared bytes
 //! gives them back. This crate reads no files and runs no guest code.
@@ -13,12 +15,15 @@
 mod check;
 mod encode;
 mod error;
+mod feature;
 mod grants;
+mod mend;
 mod read;
 
 use coracle_migrate::snapshot::{DigestBytes, SNAPSHOT_BYTES_MAX};
 use sha2::{Digest, Sha256};
-use wasmparser::{Validator, WasmFeatures};
+use wasm_encoder::reencode::Reencode;
+use wasmparser::{Parser, Validator, WasmFeatures};
 
 pub use error::{NotPortable, PrepareError};
 pub use grants::{MissingGrant, check_grants};
@@ -56,6 +61,19 @@ pub const PORTABLE_NESTING_MAX: usize = 128;
 /// Largest memory that a portable container may grow to, in bytes: a snapshot holds it, and 32 KiB of events beside.
 pub const PORTABLE_MEMORY_BYTES_MAX: u64 = (SNAPSHOT_BYTES_MAX - 32 * 1024) as u64;
 
+/// A valid module with the instructions replaced that an engine is known to get wrong; nothing else changes, and a
+/// mended module is left as it is. [`prepare`] does this; tests do it to modules that are no images.
+///
+/// # Errors
+/// [`PrepareError::Encode`] for what cannot be encoded.
+pub fn mend(wasm: &[u8]) -> Result<Vec<u8>, PrepareError> {
+    let mut out = wasm_encoder::Module::new();
+    mend::Mender
+        .parse_core_module(&mut out, Parser::new(0), wasm)
+        .map_err(|e| PrepareError::Encode { detail: e.to_string() })?;
+    Ok(out.finish())
+}
+
 /// What the container may use at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdmissionLimits {
@@ -80,7 +98,13 @@ pub struct Prepared {
     pub page_size: u32,
     /// Number of its mutable globals.
     pub globals: usize,
-    /// Whether it may run on the M core and move, or every reason why not.
+    /// Whether it is a command, which exports `_start` and waits for its events itself. It may run on the M core, but it
+    /// cannot move.
+    pub command: bool,
+    /// The names of its functions: a module that has nothing else. Empty where it has none. They are apart, because they
+    /// would only take the M core's memory.
+    pub names: Vec<u8>,
+    /// Whether it may run on the M core, or every reason why not.
     pub portable: Result<(), Vec<NotPortable>>,
 }
 
@@ -93,7 +117,7 @@ pub fn prepare(wasm: &[u8], limits: &AdmissionLimits) -> Result<Prepared, Prepar
         return Err(PrepareError::TooLarge { bytes: wasm.len(), limit: MODULE_BYTES_MAX });
     }
     check::magic(wasm)?;
-    Validator::new_with_features(INPUT_FEATURES).validate_all(wasm)?;
+    Validator::new_with_features(INPUT_FEATURES).validate_all(wasm).map_err(|e| feature::name(wasm, e))?;
     let module = read::Module::read(wasm)?;
     let checked = check::admit(&module, limits)?;
     let bytes = encode::encode(&module)?;
@@ -111,6 +135,8 @@ pub fn prepare(wasm: &[u8], limits: &AdmissionLimits) -> Result<Prepared, Prepar
         memory_max: checked.memory.max,
         page_size: checked.memory.page_size,
         globals: module.mutable_globals().count(),
+        command: checked.command,
+        names: encode::names(&module),
         portable: if reasons.is_empty() { Ok(()) } else { Err(reasons) },
     })
 }

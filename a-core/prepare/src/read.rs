@@ -29,6 +29,8 @@ pub(crate) struct Module<'a> {
     pub(crate) imported_functions: u32,
     global_types: Vec<GlobalType>,
     pub(crate) memory: Option<MemoryType>,
+    /// The contents of the name section.
+    pub(crate) names: Option<&'a [u8]>,
 }
 
 impl<'a> Module<'a> {
@@ -72,6 +74,7 @@ impl<'a> Module<'a> {
                 Payload::ElementSection(reader) => module.elements = Some(reader),
                 Payload::CodeSectionEntry(body) => module.bodies.push(body),
                 Payload::DataSection(reader) => module.data = Some(reader),
+                Payload::CustomSection(section) if section.name() == "name" => module.names = Some(section.data()),
                 _ => {}
             }
         }

@@ -162,26 +162,114 @@ fn what_a_snapshot_cannot_carry_is_refused_with_its_place() {
         assert_eq!(module(&fields)[offset as usize], 0xfc, "{name}");
         assert!(text.contains(name) && text.contains("instead"), "{text}");
     }
-    assert!(ok(data).portable.is_ok(), "a passive segment that nobody uses does no harm");
+    for (fields, section, index) in
+        [("(memory 1) (data (i32.const 0) \"a\") (data \"b\")", "data", 1), ("(elem func $f) (func $f)", "element", 0)]
+    {
+        let (error, text) = refused(fields);
+        assert_eq!(error, PrepareError::PassiveSegment { section, index });
+        assert!(text.contains("make it active"), "{text}");
+    }
+}
+
+/// The table of features: fields of a module, the name, and the function that uses it (imports come first).
+#[test]
+fn a_feature_that_is_off_is_refused_by_name_with_its_place() {
+    let in_function = |fields| (fields, Some(1));
+    let outside = |fields| (fields, None);
+    for ((fields, function), name) in [
+        (in_function("(func) (func (drop (v128.const i64x2 0 0)))"), "SIMD"),
+        (in_function("(func) (func (local v128))"), "SIMD"),
+        (outside("(func (param v128))"), "SIMD"),
+        (
+            in_function(
+                "(memory 1) (func) (func (drop (f32x4.add (v128.load (i32.const 0)) (v128.load (i32.const 1)))))",
+            ),
+            "SIMD",
+        ),
+        (
+            in_function(
+                "(func) (func (param i32) (drop (i8x16.relaxed_swizzle (i8x16.splat (local.get 0)) \
+                 (i8x16.splat (local.get 0)))))",
+            ),
+            "relaxed SIMD",
+        ),
+        (in_function("(memory 1) (func) (func (drop (i32.atomic.load (i32.const 0))))"), "threads"),
+        (in_function("(func) (func (atomic.fence))"), "threads"),
+        (outside("(memory 1 1 shared)"), "threads"),
+        (outside("(table 1 externref)"), "reference types"),
+        (outside("(func (param externref))"), "reference types"),
+        (outside("(table 1 funcref) (table 1 funcref)"), "reference types"),
+        (in_function("(table 1 funcref) (func) (func (table.set (i32.const 0) (ref.null func)))"), "reference types"),
+        (in_function("(table 1 funcref) (func) (func (drop (table.size 0)))"), "reference types"),
+        (
+            in_function("(table 1 funcref) (func) (func (drop (table.grow (ref.null func) (i32.const 1))))"),
+            "reference types",
+        ),
+        (in_function("(func) (func $f (return_call $f))"), "tail calls"),
+        (in_function("(table 1 funcref) (func) (func (return_call_indirect (i32.const 0)))"), "tail calls"),
+        (outside("(tag)"), "exceptions"),
+        (in_function("(func) (func (try_table))"), "exceptions"),
+        (outside("(type (func)) (func (param (ref 0)))"), "function references"),
+        (outside("(type (struct (field i32)))"), "garbage collection"),
+        (outside("(type (array i8))"), "garbage collection"),
+        (in_function("(func) (func (drop (ref.i31 (i32.const 1))))"), "garbage collection"),
+        (outside("(memory i64 1)"), "64-bit memory"),
+        (outside("(memory 1) (memory 1)"), "several memories"),
+        (
+            in_function(
+                "(func) (func (result i64 i64) \
+                 (i64.add128 (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))",
+            ),
+            "wide arithmetic",
+        ),
+    ] {
+        let (error, text) = refused(fields);
+        let PrepareError::Feature { feature, function: found, offset } = error else { panic!("{fields}: {text}") };
+        assert_eq!((feature, found), (name, function), "{fields}: {text}");
+        assert!(offset < module(fields).len() as u64);
+        assert!(text.contains(&format!("{offset:#x}")) && text.contains("wasm32v1-none"), "{text}");
+    }
 }
 
 #[test]
-fn features_that_an_engine_lacks_are_refused() {
-    for (fields, word) in [
-        ("(memory 1) (memory 1)", "multiple memories"),
-        ("(memory i64 1)", "memory64"),
-        ("(memory 1 1 shared)", "threads"),
-        ("(func (drop (v128.const i64x2 0 0)))", "SIMD"),
-        ("(table 1 externref)", "reference types"),
-        ("(table 1 funcref) (func (table.set (i32.const 0) (ref.null func)))", "reference types"),
-        ("(table 1 funcref) (func (drop (table.grow (ref.null func) (i32.const 1))))", "reference types"),
-        ("(table 1 funcref) (table 1 funcref)", "multiple tables"),
-        ("(func $f (return_call $f))", "tail calls"),
-        ("(tag)", "exceptions"),
-    ] {
+fn the_place_of_a_feature_is_that_of_its_first_instruction() {
+    let fields = r#"(import "coracle:time@1" "now" (func (result i64))) (func) (func (drop (v128.const i64x2 0 0)))"#;
+    let (error, text) = refused(fields);
+    let PrepareError::Feature { feature: "SIMD", function: Some(2), offset } = error else { panic!("{text}") };
+    assert_eq!(module(fields)[offset as usize], 0xfd, "the prefix of SIMD instructions: {text}");
+    assert!(text.starts_with(&format!("the module uses SIMD (function 2, offset {offset:#x})")), "{text}");
+}
+
+#[test]
+fn a_module_that_needs_several_features_names_one_of_them() {
+    let (error, text) = refused("(func (drop (v128.const i64x2 0 0))) (func $f (return_call $f))");
+    assert!(matches!(error, PrepareError::Feature { feature: "SIMD", function: Some(0), .. }), "{text}");
+    // The memories are checked before any body.
+    let (error, text) = refused("(memory i64 1) (func $f (return_call $f))");
+    assert!(matches!(error, PrepareError::Feature { feature: "64-bit memory", function: None, .. }), "{text}");
+}
+
+#[test]
+fn a_module_that_no_feature_mends_is_not_told_of_features() {
+    for fields in ["(func (i32.const 0))", "(func (result i32))", "(func (drop (i32.add (i32.const 0) (i64.const 0))))"] {
         let (error, text) = refused(fields);
         assert!(matches!(error, PrepareError::Invalid { .. }), "{fields}: {text}");
-        assert!(text.contains(word) && text.contains("wasm32v1-none"), "{fields}: {text}");
+    }
+}
+
+#[test]
+fn every_feature_that_is_on_is_admitted() {
+    for fields in [
+        "(global (export \"g\") (mut i32) (i32.const 0))",
+        "(func (drop (i32.extend8_s (i32.const 0))))",
+        "(func (drop (i32.trunc_sat_f32_s (f32.const 0))))",
+        "(func (result i32 i64) (i32.const 0) (i64.const 0))",
+        "(memory 1) (func (memory.copy (i32.const 0) (i32.const 0) (i32.const 1)))",
+        "(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 1)))",
+        "(global i32 (i32.add (i32.const 1) (i32.const 2)))",
+        "(memory 7 9 (pagesize 1))",
+    ] {
+        assert!(ok(fields).portable.is_ok(), "{fields}");
     }
 }
 

@@ -3,7 +3,7 @@
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use coracle_sdk::log::Level;
-use coracle_sdk::{Errno, Event, Guest, guest, log, time};
+use coracle_sdk::{Errno, Event, Guest, event, guest, log};
 
 /// The container.
 #[derive(Debug)]
@@ -17,10 +17,11 @@ impl Guest for Probe {
     fn on_event(&mut self, event: Event) -> Result<(), Errno> {
         match event {
             Event::Message { topic, len } => {
-                log!(Level::Debug, "message of {len} bytes on topic {topic} at {} us", time::now_us());
+                let time_us = event::current()?.time_us;
+                log!(Level::Debug, "message of {len} bytes on topic {topic} at {time_us} us");
             }
             Event::Wake { .. } => panic!("woken"),
-            Event::Sensor { .. } => {}
+            _ => {}
         }
         Ok(())
     }

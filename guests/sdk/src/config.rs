@@ -1,4 +1,5 @@
-//! The container's configuration from its manifest: text by key.
+//! The container's configuration from its manifest: text by key. A change while the container runs is
+//! [`crate::Event::Config`].
 
 use core::str::FromStr;
 
@@ -12,6 +13,13 @@ pub fn get<'a>(key: &str, buffer: &'a mut [u8]) -> Result<&'a str, Errno> {
     let len = count(abi::config_get(key, buffer))?;
     let value = buffer.get(..len).ok_or(Errno::TooLarge)?;
     core::str::from_utf8(value).map_err(|_| Errno::Invalid)
+}
+
+/// Counts the changes of the configuration since the container was created.
+#[must_use]
+pub fn version() -> u32 {
+    // Negative only where there is no core.
+    u32::try_from(abi::config_version()).unwrap_or(0)
 }
 
 fn parse<T: FromStr>(key: &str) -> Result<T, Errno> {

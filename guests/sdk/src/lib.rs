@@ -1,7 +1,8 @@
-//! The Rust SDK for Coracle guests: safe calls to the core a container runs on, and the [`guest!`] macro that turns a
-//! [`Guest`] into a module's exports.
+//! The Rust SDK for Coracle guests: safe calls to the core a container runs on, and the macros that make a module's
+//! exports: [`guest!`] of a [`Guest`], which is told of one event at a time, [`command!`] of a function that waits.
 //!
-//! The meaning of every call is in `coracle-guest-abi`; this crate only moves slices across the boundary. It does not
+//! The meaning of every call is in `shared-ipc/guest-abi/wit/coracle.wit`; this crate only moves slices across the
+//! boundary. Drivers written for `embedded-hal` 1.0 run on its buses and pins: see [`hal`]. It does not
 //! allocate, keeps no buffers of its own and knows neither core. On a target other than `wasm32` it compiles, so that
 //! guests can be checked and unit-tested on a laptop, but every call answers [`Errno::NoEntry`]: there is no host.
 //!
@@ -31,21 +32,27 @@
 #![no_std]
 
 mod abi;
+pub mod command;
 pub mod config;
 pub mod event;
+pub mod gpio;
+pub mod hal;
+pub mod i2c;
 mod instance;
+pub mod kv;
 mod line;
 pub mod log;
 pub mod msg;
 #[cfg(all(feature = "panic-handler", target_arch = "wasm32"))]
 mod panic;
 pub mod sensor;
+pub mod spi;
 pub mod time;
 pub mod wake;
 
 pub use coracle_guest_abi::{
-    BLOCK_SAMPLES_MAX, BlockHeader, CONFIG_VALUE_BYTES_MAX, EFFECTS_PER_EVENT_MAX, Errno, LOG_BYTES_MAX,
-    MESSAGE_BYTES_MAX, WAKE_BYTES_MAX,
+    BLOCK_SAMPLES_MAX, BlockHeader, CONFIG_VALUE_BYTES_MAX, EFFECTS_PER_EVENT_MAX, Errno, EventKind, LOG_BYTES_MAX,
+    MESSAGE_BYTES_MAX, SensorInfo, WAKE_BYTES_MAX,
 };
 
 pub use crate::event::Event;
@@ -65,7 +72,8 @@ pub trait Guest: Sized {
     /// number and does not start the container.
     fn init() -> Result<Self, Errno>;
 
-    /// Handles one event. Blocks never; returns soon.
+    /// Handles one event. Returns soon: the container's other events wait. A call that may park, such as a bus
+    /// transfer, holds neither core.
     ///
     /// # Errors
     /// Only for what the container cannot go on after: the core ends it.
@@ -108,10 +116,7 @@ fn count(result: i32) -> Result<usize, Errno> {
 /// The error behind a negative result. A number that this SDK does not know counts as [`Errno::Invalid`]: a newer core
 /// may have more of them, and all of them mean that the call did nothing.
 fn errno(result: i32) -> Errno {
-    [Errno::NoEntry, Errno::BadHandle, Errno::Again, Errno::Denied, Errno::Fault, Errno::Invalid, Errno::TooLarge]
-        .into_iter()
-        .find(|known| known.as_result() == result)
-        .unwrap_or(Errno::Invalid)
+    Errno::ALL.into_iter().find(|known| known.as_result() == result).unwrap_or(Errno::Invalid)
 }
 
 #[cfg(test)]
@@ -136,6 +141,13 @@ mod tests {
         assert_eq!(sensor::open("accel0").err(), Some(Errno::NoEntry));
         assert_eq!(msg::publish("topic", &[]), Err(Errno::NoEntry));
         assert_eq!(wake::request("fault", &[]), Err(Errno::NoEntry));
-        assert_eq!(time::now_us(), 0);
+        assert_eq!(gpio::input("button").err(), Some(Errno::NoEntry));
+        assert_eq!(i2c::open("i2c0").err(), Some(Errno::NoEntry));
+        assert_eq!(spi::open("flash").err(), Some(Errno::NoEntry));
+        assert_eq!(kv::set("key", &[]), Err(Errno::NoEntry));
+        assert_eq!(event::current(), Err(Errno::NoEntry));
+        assert_eq!(time::set_timer(time::Schedule::once(1)), Err(Errno::NoEntry));
+        assert_eq!(time::Timer(0).remaining_us(), Err(Errno::NoEntry));
+        assert_eq!((time::now_us(), config::version()), (0, 0));
     }
 }

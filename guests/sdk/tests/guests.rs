@@ -4,17 +4,16 @@ use std::collections::HashMap;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bearing_watch::{DIAGNOSIS_TOPIC, FAULT_REASON, SENSOR, SUMMARY_TOPIC, Summary, TrackerState, WindowHeader};
-use coracle_guest_abi::host::Grants;
+use coracle_container::{ContainerSpec, Grants, Limits, SensorGrant};
 use coracle_guest_abi::{BLOCK_SAMPLES_MAX, BlockHeader, EventKind, find_import};
-use coracle_lifecycle::ExitReason;
+use coracle_lifecycle::{ExitReason, TrapKind};
 use coracle_migrate::snapshot::{GlobalValue, SNAPSHOT_BYTES_MAX, Snapshot, encode};
 use coracle_prepare::{AdmissionLimits, Prepared, prepare};
 use coracle_sandbox::{Container, OwnedEffect, OwnedEvent, Step};
 use coracle_sensor_feed::trace::Trace;
-use coracle_wire::{ContainerSpec, Limits};
 
 const GUESTS: [&str; 6] = ["sentinel", "tracker", "diagnose", "spinner", "greedy", "probe"];
 
@@ -79,11 +78,12 @@ fn instance_address(name: &str) -> usize {
 fn grants(config: &[(&str, &str)]) -> Grants {
     let list = |names: &[&str]| names.iter().map(|n| (*n).try_into().unwrap()).collect();
     Grants {
-        sensors: list(&[SENSOR]),
+        sensors: std::iter::once(SensorGrant { name: SENSOR.try_into().unwrap(), rate_hz: 0, exclusive: false }).collect(),
         publish: list(&[SUMMARY_TOPIC, DIAGNOSIS_TOPIC]),
         subscribe: list(&[SUMMARY_TOPIC]),
         wake: list(&[FAULT_REASON]),
-        config: config.iter().map(|(k, v)| ((*k).try_into().unwrap(), (*v).try_into().unwrap())).collect(),
+        config: config.iter().map(|(k, v)| ((*k).try_into().unwrap(), (*v).into())).collect(),
+        ..Grants::default()
     }
 }
 
@@ -92,10 +92,11 @@ fn spec(name: &str, module: &Prepared, grants: Grants) -> ContainerSpec {
         name: name.try_into().unwrap(),
         image: module.digest,
         portable: true,
+        seed: [0; 16],
         limits: Limits {
             memory: if name == "diagnose" { A_MEMORY } else { M_MEMORY },
             fuel_per_event: FUEL_PER_EVENT,
-            queue: 16,
+            ..Limits::default()
         },
         grants,
     }
@@ -110,7 +111,7 @@ struct Running {
 impl Running {
     fn load(name: &str, grants: Grants) -> Self {
         let module = prepared(name);
-        let container = Container::load(&module.bytes, &spec(name, &module, grants));
+        let container = Container::load(&module.bytes, Arc::new(spec(name, &module, grants)));
         Self { container: container.unwrap_or_else(|error| panic!("{name}: {error}")), seq: 0 }
     }
 
@@ -124,7 +125,7 @@ impl Running {
     fn finish(&mut self, event: Option<OwnedEvent>) -> Step {
         self.container.begin(event);
         loop {
-            match self.container.run(SLICE_FUEL) {
+            match self.container.run(self.seq * 1000, SLICE_FUEL) {
                 Step::Pending => {}
                 step => return step,
             }
@@ -133,7 +134,7 @@ impl Running {
 
     fn event(&mut self, kind: EventKind, payload: &[u8]) -> Vec<OwnedEffect> {
         self.seq += 1;
-        let event = OwnedEvent { seq: self.seq, kind, source: 0, time_us: self.seq * 1000, payload: payload.to_vec() };
+        let event = event(self.seq, kind, payload);
         assert_eq!(self.finish(Some(event)), Step::Done, "event {}", self.seq);
         self.container.take_effects()
     }
@@ -162,6 +163,10 @@ impl Running {
     fn tracker_state(&self) -> TrackerState {
         TrackerState::read(&memory(&self.snapshot()), instance_address("tracker")).unwrap()
     }
+}
+
+fn event(seq: u64, kind: EventKind, payload: &[u8]) -> OwnedEvent {
+    OwnedEvent { seq, kind, source: 0, tag: 0, time_us: seq * 1000, payload: Arc::new(payload.to_vec()) }
 }
 
 /// How much of its stack a guest has left untouched, and how much it has, in bytes. The stack lies below all data and
@@ -193,7 +198,7 @@ fn logs(effects: &[OwnedEffect]) -> Vec<&str> {
 
 fn published<'a>(effects: &'a [OwnedEffect], wanted: &str) -> Vec<&'a [u8]> {
     let matching = effects.iter().filter_map(|e| match e {
-        OwnedEffect::Publish { topic, payload } if topic == wanted => Some(&payload[..]),
+        OwnedEffect::Publish { topic, payload, .. } if topic == wanted => Some(&payload[..]),
         _ => None,
     });
     matching.collect()
@@ -282,9 +287,10 @@ fn tracker_counts_and_moves_with_its_globals() {
     assert_eq!((state.count, state.gaps, state.repeats, state.last), (10, 2, 2, 9));
 
     let module = prepared("tracker");
-    let spec = spec("tracker", &module, grants(&[]));
+    let spec = Arc::new(spec("tracker", &module, grants(&[])));
     let finish = |snapshot: &[u8]| {
-        let container = Container::restore(&module.bytes, &spec, &Snapshot::decode(snapshot).unwrap()).unwrap();
+        let snapshot = Snapshot::decode(snapshot).unwrap();
+        let container = Container::restore(&module.bytes, Arc::clone(&spec), &snapshot).unwrap();
         let mut moved = Running { container, seq: 5 };
         for number in &numbers[5..] {
             moved.event(EventKind::Message, &summary(*number));
@@ -307,7 +313,7 @@ fn tracker_counts_and_moves_with_its_globals() {
         let (mut head, mut memory) = (head.clone(), memory(&snapshot));
         change(&mut head, &mut memory);
         let mut out = vec![0; SNAPSHOT_BYTES_MAX];
-        let used = encode(&head, std::iter::empty(), &memory, &mut out).unwrap();
+        let used = encode(&head, &[], std::iter::empty(), &memory, &mut out).unwrap();
         finish(&out[..used]).1
     };
     assert_eq!(without(&|_, _| ()), state, "the way there and back changes nothing");
@@ -447,8 +453,8 @@ fn a_panic_is_a_line_in_the_log_and_a_trap() {
     let mut probe = Running::start("probe", grants(&[]));
     let effects = probe.event(EventKind::Message, &[0; 7]);
     assert_eq!(logs(&effects), ["message of 7 bytes on topic 0 at 1000 us"]);
-    let wake = OwnedEvent { seq: 2, kind: EventKind::Wake, source: 0, time_us: 0, payload: vec![] };
-    assert_eq!(probe.finish(Some(wake)), Step::Exited(ExitReason::Trap));
+    let end = probe.finish(Some(event(2, EventKind::Wake, &[])));
+    assert!(matches!(end, Step::Exited(ExitReason::Trapped(TrapKind::Unreachable, _))), "{end:?}");
     let effects = probe.container.take_effects();
     assert!(
         matches!(logs(&effects)[..], [line] if line.starts_with("panicked at guests/probe/src/lib.rs:")),
@@ -459,9 +465,9 @@ fn a_panic_is_a_line_in_the_log_and_a_trap() {
 #[test]
 fn spinner_never_comes_back() {
     let mut spinner = Running::start("spinner", grants(&[]));
-    spinner.container.begin(Some(OwnedEvent { seq: 1, kind: EventKind::Wake, source: 0, time_us: 0, payload: vec![] }));
+    spinner.container.begin(Some(event(1, EventKind::Wake, &[])));
     for _ in 0..1000 {
-        assert_eq!(spinner.container.run(SLICE_FUEL), Step::Pending);
+        assert_eq!(spinner.container.run(0, SLICE_FUEL), Step::Pending);
     }
 }
 

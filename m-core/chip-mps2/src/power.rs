@@ -11,13 +11,20 @@ use crate::timer::{ALARM_US_MAX, TimerClock};
 pub struct Idle {
     clock: &'static TimerClock,
     pending: fn() -> bool,
+    wakes: u32,
 }
 
 impl Idle {
     /// `pending` tells whether input waits to be taken; it is called with interrupts masked and must be quick.
     #[must_use]
     pub const fn new(clock: &'static TimerClock, pending: fn() -> bool) -> Self {
-        Self { clock, pending }
+        Self { clock, pending, wakes: 0 }
+    }
+
+    /// How often the core slept and woke, for whoever watches what it costs. Wraps around.
+    #[must_use]
+    pub fn wakes(&self) -> u32 {
+        self.wakes
     }
 }
 
@@ -27,7 +34,9 @@ impl Sleep for Idle {
         if !self.clock.set_alarm(deadline_us.unwrap_or(latest_us).min(latest_us)) {
             return;
         }
-        while self.wait() {}
+        while self.wait() {
+            self.wakes = self.wakes.wrapping_add(1);
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod devices;
 mod error;
 mod logger;
 
@@ -81,8 +82,9 @@ fn run(dir: &Path) -> Result<(), HostError> {
     let mut stdout = std::io::stdout();
     // Whoever closed our stdout does not want to know.
     let _ = stdout.write_all(b"ready\n").and_then(|()| stdout.flush());
+    let mut devices = devices::devices();
     loop {
-        let activity = core.run_once(&mut board)?;
+        let activity = core.run_once(&mut board, &mut devices)?;
         if board.wait(activity)? {
             info!("M core ended by a signal");
             return Ok(());

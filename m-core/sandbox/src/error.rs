@@ -56,6 +56,15 @@ pub enum LoadError {
     },
     /// The snapshot's globals differ in number or type from the module's.
     SnapshotGlobals,
+    /// The snapshot's key-value store is none, or over the quota.
+    SnapshotKv,
+    /// An import that exists on the A core alone.
+    OtherCore {
+        /// Import module name.
+        module: String,
+        /// Import field name.
+        name: String,
+    },
 }
 
 impl LoadError {
@@ -73,6 +82,8 @@ impl LoadError {
             LoadError::SnapshotImage => 8,
             LoadError::SnapshotMemory { .. } => 9,
             LoadError::SnapshotGlobals => 10,
+            LoadError::SnapshotKv => 11,
+            LoadError::OtherCore { .. } => 12,
         }
     }
 }
@@ -101,6 +112,12 @@ impl fmt::Display for LoadError {
                 write!(f, "the snapshot's {len} bytes of memory do not fit the module and its limit")
             }
             LoadError::SnapshotGlobals => f.write_str("the snapshot's globals do not fit the module"),
+            LoadError::OtherCore { module, name } => {
+                write!(f, "import {module} {name} exists on the A core alone: deploy the container there")
+            }
+            LoadError::SnapshotKv => {
+                f.write_str("the snapshot's key-value store is damaged or over its quota: raise grants.kv")
+            }
         }
     }
 }

@@ -6,12 +6,16 @@
 //! refused or run safely, but state that they hide from their exports would not travel.
 //!
 //! An event is handled in fuel slices: [`Container::begin`] names it, and every [`Container::run`] continues it for at
-//! most one slice, so that no guest can hold the core. What a guest asks for is collected as [`OwnedEffect`]s and
-//! carried out by the supervisor after the event.
+//! most one slice, so that no guest can hold the core. What a guest asks for is collected as
+//! [`OwnedEffect`]s and carried out by the supervisor after the event. A call that waits parks the
+//! guest: [`Container::waiting`] says what for, and [`Container::run`] goes on once it was given.
 //!
 //! ```text
 //!   load / restore --> Idle --begin--> Running --run: Done--> Idle
-//!                                      |  ^ run: Pending
+//!                                      | |  ^ run: Pending
+//!                                      | |  |
+//!                                      | |  +-- deliver, answer, notice, poll --+
+//!                                      | +--run: Parked--> Parked --------------+
 //!                                      v
 //!                                    Exited (for good)
 //! ```
@@ -24,7 +28,8 @@ extern crate alloc;
 mod container;
 mod error;
 mod host;
+mod link;
 
-pub use container::{COPIED_BYTES_PER_FUEL, Container, RECURSION_DEPTH_MAX, STACK_BYTES_MAX, STACK_BYTES_MIN};
-pub use coracle_container::{EFFECT_BYTES_PER_EVENT_MAX, OwnedEffect, OwnedEvent, Step, TABLE_ELEMENTS_MAX, Usage};
+pub use container::{COPIED_BYTES_PER_FUEL, Container, RECURSION_DEPTH_MAX, config};
+pub use coracle_container::{OwnedEffect, OwnedEvent, Step, Usage, Waiting};
 pub use error::{CaptureError, DETAIL_BYTES_MAX, LoadError};

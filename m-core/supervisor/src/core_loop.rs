@@ -1,6 +1,7 @@
 //! Joins port, supervisor and board: the body of every M core's main loop.
 
 use coracle_board_api::{Budget, Clock, Doorbell, Sensor, SharedLayout};
+use coracle_device::Devices;
 use coracle_lifecycle::State;
 use coracle_link::Credit;
 use coracle_rpmsg::PAYLOAD_BYTES_MAX;
@@ -68,7 +69,11 @@ impl<'m> Core<'m> {
     ///
     /// # Errors
     /// [`OutOfRegion`] never, for a layout that [`Core::new`] accepted.
-    pub fn run_once(&mut self, board: &mut (impl Doorbell + Clock + Sensor)) -> Result<Activity, OutOfRegion> {
+    pub fn run_once(
+        &mut self,
+        board: &mut (impl Doorbell + Clock + Sensor),
+        devices: &mut impl Devices,
+    ) -> Result<Activity, OutOfRegion> {
         let now_us = board.now_us();
         // The number only says where to look, and both rings are looked at anyway.
         while Doorbell::take(board).is_some() {}
@@ -88,7 +93,7 @@ impl<'m> Core<'m> {
             self.ask_us = if block.end { now_us.saturating_add(ENDED_US) } else { 0 };
             self.supervisor.sensor_block(block);
         }
-        self.supervisor.step(now_us);
+        self.supervisor.step(now_us, devices);
         self.supervisor.send_out(board.now_us());
         let mut sent = false;
         while let Some(frame) = self.supervisor.take_frame() {
@@ -108,6 +113,8 @@ impl<'m> Core<'m> {
         }
         // A request that could not be sent is no reason to wake: the board wakes the core when its line is there.
         let ask_us = (wants_block && now_us < self.ask_us).then_some(self.ask_us);
-        Ok(Activity::Idle { deadline_us: [self.supervisor.deadline_us(), ask_us].into_iter().flatten().min() })
+        Ok(Activity::Idle {
+            deadline_us: [self.supervisor.deadline_us(), ask_us, devices.deadline_us()].into_iter().flatten().min(),
+        })
     }
 }

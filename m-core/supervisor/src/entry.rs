@@ -2,14 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use coracle_container::{ContainerSpec, FuelBudget, OwnedEvent, Payload, QUEUE_LEN_MAX, Usage, Waiting};
+use coracle_device::Decimator;
 use coracle_guest_abi::{EFFECTS_PER_EVENT_MAX, EventKind};
 use coracle_lifecycle::{Change, State};
 use coracle_migrate::role::{MigrationId, Source, Target};
 use coracle_migrate::snapshot::EventHead;
-use coracle_sandbox::{Container, OwnedEvent, Usage};
-use coracle_wire::{ContainerSpec, QUEUE_LEN_MAX};
+use coracle_sandbox::Container;
+use coracle_wire::RemoteSensor;
 
 /// Slices after which a container counts as stuck: twice what the largest example takes for an event.
 const STUCK_SLICES: u32 = 16;
@@ -21,6 +24,16 @@ pub(crate) struct Prepared {
     pub(crate) cursor: u64,
 }
 
+/// What a container wants of the board's sensor.
+pub(crate) struct SensorWish {
+    /// Index among its grants: the handle.
+    pub(crate) index: u8,
+    /// Most samples a second; 0: all.
+    pub(crate) rate_hz: u32,
+    /// See `sensor.set_threshold`.
+    pub(crate) threshold: Option<(i32, i32)>,
+}
+
 /// The open migration of a container, if any.
 #[derive(Debug)]
 pub(crate) enum Role {
@@ -30,7 +43,7 @@ pub(crate) enum Role {
 }
 
 pub(crate) struct Entry {
-    pub(crate) spec: ContainerSpec,
+    pub(crate) spec: Arc<ContainerSpec>,
     /// The prepared module, kept while the container may come (back) to this core.
     pub(crate) module: Vec<u8>,
     pub(crate) state: State,
@@ -38,8 +51,17 @@ pub(crate) struct Entry {
     /// Undelivered events. Here: to handle. On A: not acknowledged yet. The event being handled stays at the front
     /// until it is done, so that a checkpoint in between has it.
     pub(crate) queue: VecDeque<OwnedEvent>,
-    /// Whether the front of the queue (or `init`) is being handled.
+    /// Whether the front of the queue (or `init`) is being handled; of a command: whether it has begun.
     pub(crate) busy: bool,
+    /// It ends in its own time and takes its events out of the queue itself.
+    pub(crate) command: bool,
+    /// What it owes of its fuel a second.
+    pub(crate) fuel: FuelBudget,
+    /// Brings a sensor's blocks to the rate that it gets.
+    pub(crate) decimator: Option<Decimator>,
+    /// On A: what it wants of the sensors here, and the blocks that A has not given back.
+    pub(crate) remote_sensors: Vec<RemoteSensor>,
+    pub(crate) remote_blocks: Vec<coracle_bulk::BulkRef>,
     /// Slices that the event being handled has had.
     pub(crate) slices: u32,
     pub(crate) initialised: bool,
@@ -67,7 +89,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(spec: ContainerSpec, module: Vec<u8>, state: State) -> Self {
+    pub(crate) fn new(spec: Arc<ContainerSpec>, module: Vec<u8>, state: State) -> Self {
         Self {
             spec,
             module,
@@ -75,6 +97,11 @@ impl Entry {
             body: None,
             queue: VecDeque::new(),
             busy: false,
+            command: false,
+            fuel: FuelBudget::default(),
+            decimator: None,
+            remote_sensors: Vec::new(),
+            remote_blocks: Vec::new(),
             slices: 0,
             initialised: false,
             cursor: 0,
@@ -113,11 +140,51 @@ impl Entry {
         self.busy && self.slices > STUCK_SLICES
     }
 
-    /// Whether it has something to do here.
-    pub(crate) fn is_runnable(&self) -> bool {
-        match self.state {
-            State::Running => self.busy || !self.initialised || (!self.freeze && !self.queue.is_empty()),
+    /// Whether it has something to do here, were it not for its fuel a second.
+    pub(crate) fn has_work(&self) -> bool {
+        match (&self.state, self.waiting()) {
+            (State::Running, None) => self.busy || !self.initialised || (!self.freeze && !self.queue.is_empty()),
+            (State::Running, Some(Waiting::Event { kinds })) => self.queue.iter().any(|e| kinds & e.kind.bit() != 0),
+            (State::Running, Some(Waiting::Notice)) => !self.queue.is_empty(),
+            (State::Running, Some(Waiting::Device(_))) => true,
             _ => false,
+        }
+    }
+
+    /// What it is parked for.
+    pub(crate) fn waiting(&self) -> Option<Waiting<'_>> {
+        self.body.as_ref().and_then(|b| b.waiting())
+    }
+
+    /// When its fuel a second lets it run again, in microseconds; `None`: now.
+    pub(crate) fn throttled_us(&self, now_us: u64) -> Option<u64> {
+        self.fuel.ready_us(now_us, self.spec.limits.fuel_per_second)
+    }
+
+    /// Its image is on A alone: it never runs here.
+    pub(crate) fn is_fixed_on_a(&self) -> bool {
+        self.is_on_a() && self.module.is_empty()
+    }
+
+    /// What it wants of the board's sensor: its own index of it, and what it asked.
+    pub(crate) fn sensor_wish(&self) -> Option<SensorWish> {
+        match (&self.state, &self.body) {
+            (State::Running, Some(body)) => {
+                let asked = body.state().sensors;
+                let (index, (grant, used)) =
+                    (0..).zip(self.spec.grants.sensors.iter().zip(asked)).find(|(_, (_, used))| !used.off)?;
+                let rate_hz = match (grant.rate_hz, used.rate_hz) {
+                    (granted, 0) => granted,
+                    (0, asked) => asked,
+                    (granted, asked) => granted.min(asked),
+                };
+                Some(SensorWish { index, rate_hz, threshold: used.threshold })
+            }
+            (State::Gone, _) => {
+                let (index, wish) = (0..).zip(&self.remote_sensors).find(|(_, wish)| !wish.off)?;
+                Some(SensorWish { index, rate_hz: wish.rate_hz, threshold: wish.threshold })
+            }
+            _ => None,
         }
     }
 
@@ -130,7 +197,7 @@ impl Entry {
     }
 
     /// Queues an event, or counts it as dropped.
-    pub(crate) fn push(&mut self, kind: EventKind, source: u8, time_us: u64, payload: Vec<u8>) {
+    pub(crate) fn push(&mut self, kind: EventKind, source: u8, tag: u32, time_us: u64, payload: Payload) {
         if matches!(self.state, State::Exited(_)) {
             return;
         }
@@ -144,7 +211,7 @@ impl Entry {
             }
         }
         if self.has_room(1) {
-            self.queue.push_back(OwnedEvent { seq: self.cursor, kind, source, time_us, payload });
+            self.queue.push_back(OwnedEvent { seq: self.cursor, kind, source, tag, time_us, payload });
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
@@ -169,7 +236,8 @@ impl Entry {
     /// The queue as a snapshot carries it.
     pub(crate) fn queued(&self) -> impl Iterator<Item = (EventHead, &[u8])> + Clone {
         self.queue.iter().map(|e| {
-            let head = EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, time_us: e.time_us, len: 0 };
+            let head =
+                EventHead { seq: e.seq, kind: e.kind as u8, source: e.source, tag: e.tag, time_us: e.time_us, len: 0 };
             (head, e.payload.as_slice())
         })
     }
@@ -182,6 +250,7 @@ impl Entry {
             fuel_total: self.earlier.fuel_total + now.fuel_total,
             events: self.earlier.events + now.events,
             refused_calls: self.earlier.refused_calls.saturating_add(now.refused_calls),
+            logs_dropped: self.earlier.logs_dropped.saturating_add(now.logs_dropped),
         }
     }
 
@@ -199,8 +268,8 @@ impl Entry {
             .events()
             .filter_map(|(head, payload)| {
                 let kind = EventKind::from_u8(head.kind)?;
-                let (seq, source, time_us) = (head.seq, head.source, head.time_us);
-                Some(OwnedEvent { seq, kind, source, time_us, payload: payload.to_vec() })
+                let (seq, source, tag, time_us) = (head.seq, head.source, head.tag, head.time_us);
+                Some(OwnedEvent { seq, kind, source, tag, time_us, payload: payload.to_vec().into() })
             })
             .collect()
     }

@@ -20,7 +20,11 @@ mod core_loop;
 mod entry;
 mod outbox;
 mod port;
+mod running;
 mod supervisor;
+#[cfg(test)]
+mod tests;
+mod topics;
 
 pub use coracle_migrate::retained::{Record, RecordKind, read_record};
 pub use core_loop::{Activity, Core};

@@ -2,26 +2,29 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use coracle_board_api::sensor_wire::Block;
 use coracle_board_api::{Budget, error, info, warn};
 use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedWriter, SLOTS_MAX};
-use coracle_guest_abi::host::Name;
-use coracle_guest_abi::{BlockHeader, EFFECTS_PER_EVENT_MAX, EventKind};
-use coracle_lifecycle::{Change, ExitReason, State};
+use coracle_container::{ContainerSpec, Grants, Limits, List, OwnedEvent, Payload, QUEUE_LEN_MAX, Text, Waiting};
+use coracle_guest_abi::{
+    CONFIG_ENTRIES_MAX, CONFIG_VALUE_BYTES_MAX, EFFECTS_PER_EVENT_MAX, EventKind, GRANTS_MAX, Name,
+};
+use coracle_lifecycle::{Change, State};
 use coracle_link::{BODY_BYTES_MAX, Credit, Event, FRAME_BYTES_MAX, Frame, Responder, VERSIONS};
 use coracle_migrate::retained::{RECORD_HEAD_BYTES, RecordKind};
 use coracle_migrate::role::{MigrationId, RefuseReason, Source, SourceAction, Step as MoveStep, Target, TargetAction};
 use coracle_migrate::snapshot::{self, Head, HostState, SNAPSHOT_BYTES_MAX, Snapshot};
-use coracle_policy::{WakeDecision, WakeLedger, WakePolicy, WakeRule};
-use coracle_sandbox::{Container, OwnedEffect, OwnedEvent, Step};
+use coracle_policy::{WakeLedger, WakePolicy, WakeRule};
+use coracle_sandbox::Container;
 use coracle_shmem::Region;
-use coracle_wire::{ContainerSpec, DETAIL_BYTES_MAX, FromM, Limits, Power, QUEUE_LEN_MAX, SPEC_BYTES_MAX, ToM};
+use coracle_wire::{self as wire, DETAIL_BYTES_MAX, FromM, Power, RemoteSensor, SPEC_BYTES_MAX, ToM};
 
 use crate::entry::{Entry, Prepared, Role};
 use crate::outbox::Outbox;
+use crate::topics::Topics;
 
 /// Fuel of one slice: how much of the core a container gets before another one may run.
 pub const SLICE_FUEL: u64 = 20_000;
@@ -38,15 +41,15 @@ const WAITING_GRANT_MAX: usize = 16;
 const WAITING_MAX: usize = 128;
 /// Questions for numbers that are taken at once: each is answered by a message a container.
 const QUESTIONS_MAX: u32 = 2;
-/// Heap that a container needs beside memory and code: engine, store and its largest call stack, in bytes.
-const HEAP_CONTAINER_BYTES: u64 = 12 * 1024 + coracle_sandbox::STACK_BYTES_MAX as u64;
+/// Heap that a container needs beside memory, code and its call stack: engine, store, specification, in bytes.
+const HEAP_CONTAINER_BYTES: u64 = 16 * 1024;
 /// Heap a byte of module: the module itself, and up to nine times as much translated code (measured for wasmi 2.0 with
 /// direct dispatch).
 const HEAP_PER_MODULE_BYTE: u64 = 10;
 /// Heap for queues, frames and checkpoints, in bytes.
 const HEAP_RESERVED_BYTES: u64 = 192 * 1024;
 /// Wake payloads that may wait for A, in bytes: what a retained slot of the boards there are can hold.
-const WAKE_BYTES_WAITING_MAX: usize = 14 * 1024;
+pub(crate) const WAKE_BYTES_WAITING_MAX: usize = 14 * 1024;
 const _: () = assert!(WAKE_BYTES_WAITING_MAX >= coracle_guest_abi::WAKE_BYTES_MAX);
 /// Most containers: each has two retained slots.
 const CONTAINERS_MAX: usize = SLOTS_MAX / 2;
@@ -66,30 +69,42 @@ pub struct Memories<'m> {
 
 /// The state of the M core. See the crate documentation.
 pub struct Supervisor<'m> {
-    budget: Budget,
-    link: Responder,
-    bulk_in: BulkReader<'m>,
-    bulk_out: BulkWriter<'m>,
-    retained_area: Region<'m>,
-    retained: Option<RetainedWriter<'m>>,
+    pub(crate) budget: Budget,
+    pub(crate) link: Responder,
+    pub(crate) bulk_in: BulkReader<'m>,
+    pub(crate) bulk_out: BulkWriter<'m>,
+    pub(crate) retained_area: Region<'m>,
+    pub(crate) retained: Option<RetainedWriter<'m>>,
     /// Slots were written since the last commit.
-    uncommitted: bool,
+    pub(crate) uncommitted: bool,
     /// Slot pair `i` belongs to entry `i`; a removed entry leaves a hole so that slots never change their owner.
-    entries: Vec<Option<Entry>>,
+    pub(crate) entries: Vec<Option<Entry>>,
     /// Whether A has taken stock in this session; before, nothing is delivered to it.
-    adopted: bool,
-    power: Power,
-    lockstep: bool,
-    ledger: WakeLedger,
+    pub(crate) adopted: bool,
+    pub(crate) power: Power,
+    pub(crate) lockstep: bool,
+    pub(crate) ledger: WakeLedger,
     /// The wake that A has not confirmed: reason and when it was asked for.
-    waking: Option<(Name, u64)>,
-    frames: VecDeque<Vec<u8>>,
-    outbox: Outbox,
+    pub(crate) waking: Option<(Name, u64)>,
+    pub(crate) frames: VecDeque<Vec<u8>>,
+    pub(crate) outbox: Outbox,
     /// Frames wait for a buffer: nothing is added that can wait here as well.
-    blocked: bool,
-    next: usize,
-    time_us: u64,
-    samples_dropped: u32,
+    pub(crate) blocked: bool,
+    pub(crate) next: usize,
+    pub(crate) time_us: u64,
+    pub(crate) samples_dropped: u32,
+    /// The retained values of topics.
+    pub(crate) topics: Topics,
+    /// Device calls of A that wait for a step.
+    pub(crate) device_calls: VecDeque<(u32, wire::DeviceCall)>,
+    /// A container came whose pins have to be watched.
+    pub(crate) rewatch: bool,
+    /// Unix time minus this core's clock, in microseconds, once A told it.
+    pub(crate) wall_offset_us: Option<i64>,
+    /// The last message of A's containers that was taken: A's life and its number.
+    pub(crate) published: (u32, u32),
+    /// The clock at the last step, in microseconds.
+    pub(crate) seen_us: u64,
 }
 
 impl<'m> Supervisor<'m> {
@@ -117,6 +132,12 @@ impl<'m> Supervisor<'m> {
             next: 0,
             time_us: 0,
             samples_dropped: 0,
+            topics: Topics::default(),
+            device_calls: VecDeque::new(),
+            rewatch: false,
+            wall_offset_us: None,
+            published: (0, 0),
+            seen_us: 0,
         }
     }
 
@@ -140,22 +161,19 @@ impl<'m> Supervisor<'m> {
     /// Whether [`Supervisor::step`] has something to do.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.entries.iter().flatten().any(Entry::is_runnable)
+        (0..self.entries.len()).any(|i| self.is_runnable(i, self.seen_us)) || !self.device_calls.is_empty()
     }
 
     /// When `step` has to be called at the latest, in microseconds, if nothing arrives before.
     #[must_use]
     pub fn deadline_us(&self) -> Option<u64> {
-        self.entries
-            .iter()
-            .flatten()
-            .filter_map(|e| match &e.role {
-                Role::Source(Source {
-                    phase: coracle_migrate::role::SourcePhase::Holding { deadline_us, .. }, ..
-                }) => Some(*deadline_us),
-                _ => None,
-            })
-            .min()
+        let holding = self.entries.iter().flatten().filter_map(|e| match &e.role {
+            Role::Source(Source { phase: coracle_migrate::role::SourcePhase::Holding { deadline_us, .. }, .. }) => {
+                Some(*deadline_us)
+            }
+            _ => None,
+        });
+        holding.chain(self.next_attention_us()).min()
     }
 
     /// Whether another sensor block can be taken without losing anything that it causes.
@@ -164,8 +182,17 @@ impl<'m> Supervisor<'m> {
         let mut sensing = false;
         let mut unacknowledged = 0;
         for entry in self.entries.iter().flatten() {
-            if !entry.spec.grants.sensors.is_empty() && entry.state == State::Running {
+            if entry.is_on_a() && entry.sensor_wish().is_some() {
+                sensing |= self.adopted && self.power == Power::Awake;
+            }
+            // A command that waits for something else does not hold the sensor back: what it misses is counted.
+            let elsewhere = entry.command
+                && !matches!(entry.waiting(), Some(Waiting::Event { kinds }) if kinds & EventKind::Sensor.bit() != 0);
+            if entry.state == State::Running && entry.sensor_wish().is_some() {
                 sensing = true;
+                if elsewhere {
+                    continue;
+                }
                 // One in hand, one waiting: more would only be older when their turn comes. In lockstep one alone: asking
                 // says that the one before is committed, so that a reset loses none.
                 let held = if self.lockstep { 1 } else { 2 };
@@ -236,57 +263,20 @@ impl<'m> Supervisor<'m> {
         }
     }
 
-    /// A block of the sensor.
-    pub fn sensor_block(&mut self, block: &Block) {
-        self.samples_dropped = block.dropped;
-        if block.end {
-            info!("the sensor has nothing more to give");
-            return;
-        }
-        self.time_us = block.timestamp_us;
-        let samples = block.samples();
-        let header = BlockHeader {
-            timestamp_us: block.timestamp_us,
-            sequence: block.sequence,
-            rate_hz: block.rate_hz,
-            dropped: block.dropped,
-            count: u32::try_from(samples.len()).unwrap_or(0),
-        };
-        let mut payload = Vec::with_capacity(BlockHeader::BYTES + 2 * samples.len());
-        payload.extend_from_slice(&header.to_bytes());
-        for sample in samples {
-            payload.extend_from_slice(&sample.to_le_bytes());
-        }
-        for entry in self.entries.iter_mut().flatten() {
-            // One sensor a board today; its name is checked when the container is admitted.
-            if entry.state == State::Running && !entry.spec.grants.sensors.is_empty() {
-                // A block that waits is not committed: it is not part of the record.
-                let dirty = entry.queue_dirty;
-                entry.push(EventKind::Sensor, 0, block.timestamp_us, payload.clone());
-                entry.queue_dirty = dirty;
-            }
-        }
-    }
-
-    /// Does one bounded piece of work: at most one container runs for one slice.
-    pub fn step(&mut self, now_us: u64) {
-        self.poll_moves(now_us);
-        let count = self.entries.len();
-        let turn = (0..count)
-            .map(|i| (self.next + i) % count.max(1))
-            .find(|i| self.entries.get(*i).is_some_and(|e| e.as_ref().is_some_and(Entry::is_runnable)));
-        if let Some(turn) = turn {
-            self.next = turn + 1;
-            self.run_slice(turn);
-            self.poll_moves(now_us);
-        }
-    }
-
     /// Makes frames of what can be sent. `now_us` is the board's clock after the work: what a message tells happened
     /// before it was sent.
     pub fn send_out(&mut self, now_us: u64) {
+        self.seen_us = now_us;
         if self.outbox.len() <= WAITING_GRANT_MAX {
             self.link.grant();
+            // State, not a stream: what A is told is the last value, whenever it has room for it.
+            if self.adopted
+                && self.power == Power::Awake
+                && let Some((topic, payload)) = self.topics.tell()
+                && let Ok(payload) = heapless::Vec::from_slice(&payload)
+            {
+                self.send(&FromM::Retain { topic, payload });
+            }
         }
         self.deliver_to_a(now_us);
         // A sleeping A is not told: it asks when it wakes.
@@ -296,107 +286,6 @@ impl<'m> Supervisor<'m> {
         {
             self.send_frame(&frame);
         }
-    }
-
-    // ---- running -------------------------------------------------------------------------------------------------
-
-    fn run_slice(&mut self, index: usize) {
-        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
-        let Some(body) = entry.body.as_mut() else {
-            // Running without a body cannot be; end it rather than spin on it.
-            self.exit(index, ExitReason::StartFailed);
-            return;
-        };
-        if !entry.busy {
-            let event = if entry.initialised { entry.queue.front().cloned() } else { None };
-            body.begin(event);
-            (entry.busy, entry.slices) = (true, 0);
-        }
-        entry.slices = entry.slices.saturating_add(1);
-        match body.run(SLICE_FUEL) {
-            Step::Pending => {}
-            Step::Exited(reason) => {
-                for effect in body.take_effects() {
-                    if let OwnedEffect::Log { level, text } = effect {
-                        guest_log(&entry.spec.name, level, &text);
-                    }
-                }
-                self.exit(index, reason);
-            }
-            Step::Done => {
-                let mut time_us = self.time_us;
-                let effects = body.take_effects();
-                entry.busy = false;
-                if entry.initialised {
-                    if let Some(event) = entry.queue.pop_front() {
-                        time_us = event.time_us;
-                    }
-                } else {
-                    entry.initialised = true;
-                }
-                (entry.state_dirty, entry.queue_dirty) = (true, true);
-                self.carry_out(index, effects, time_us);
-                self.commit();
-            }
-        }
-    }
-
-    fn carry_out(&mut self, index: usize, effects: Vec<OwnedEffect>, time_us: u64) {
-        for effect in effects {
-            match effect {
-                OwnedEffect::Log { level, text } => {
-                    if let Some(Some(entry)) = self.entries.get(index) {
-                        guest_log(&entry.spec.name, level, &text);
-                    }
-                }
-                OwnedEffect::Publish { topic, payload } => {
-                    for entry in self.entries.iter_mut().flatten() {
-                        let position = entry.spec.grants.subscribe.iter().position(|t| *t == topic);
-                        if let Some(source) = position.and_then(|p| u8::try_from(p).ok()) {
-                            entry.push(EventKind::Message, source, time_us, payload.clone());
-                        }
-                    }
-                }
-                OwnedEffect::Wake { reason, payload } => self.wake(reason, time_us, payload),
-            }
-        }
-    }
-
-    fn wake(&mut self, reason: Name, time_us: u64, payload: Vec<u8>) {
-        match self.ledger.request(&reason, time_us) {
-            WakeDecision::Wake => {}
-            WakeDecision::Debounced => return info!("wake for {} held back by its debounce time", reason.as_str()),
-            WakeDecision::OverBudget => return warn!("wake for {} is over its budget", reason.as_str()),
-            WakeDecision::UnknownReason => return warn!("no wake rule for {}", reason.as_str()),
-        }
-        let rules = self.ledger.policy().as_slice();
-        let Some((index, rule)) = (0u8..).zip(rules).find(|(_, rule)| rule.reason == reason) else { return };
-        let container = rule.container.clone();
-        match self.find_mut(&container) {
-            Some((_, entry)) if entry.wake_bytes() + payload.len() > WAKE_BYTES_WAITING_MAX => {
-                entry.dropped = entry.dropped.saturating_add(1);
-                warn!("wake for {}: A has not taken the last ones, this one is dropped", reason.as_str());
-            }
-            Some((_, entry)) if entry.is_on_a() => {
-                info!("{} for {} at {} us", reason.as_str(), container.as_str(), time_us);
-                // Until it is sent, `source` says which rule it was; the receiver gets 0.
-                entry.push(EventKind::Wake, index, time_us, payload);
-            }
-            _ => warn!("wake for {}: {} is not on A", reason.as_str(), container.as_str()),
-        }
-    }
-
-    fn exit(&mut self, index: usize, reason: ExitReason) {
-        let Some(Some(entry)) = self.entries.get_mut(index) else { return };
-        warn!("{}: {}", entry.spec.name.as_str(), reason.as_str());
-        entry.change(Change::Exit(reason));
-        entry.drop_body();
-        entry.queue.clear();
-        entry.queue_dirty = true;
-        entry.role = Role::None;
-        let message = FromM::Exited { name: entry.spec.name.clone(), reason };
-        self.send(&message);
-        self.commit();
     }
 
     // ---- towards A -----------------------------------------------------------------------------------------------
@@ -466,9 +355,15 @@ impl<'m> Supervisor<'m> {
                 }
                 FromM::Wake { reason, name, seq, time_us, payload }
             }
-            _ => {
+            EventKind::Message => {
                 let payload = heapless::Vec::from_slice(&event.payload).ok()?;
                 FromM::Event { name, seq, source, time_us, payload }
+            }
+            kind => {
+                // A sensor block does not fit, and is not waited for: it was of another place.
+                let bytes = if kind == EventKind::Sensor { &[][..] } else { &event.payload[..] };
+                let payload = heapless::Vec::from_slice(bytes).ok()?;
+                FromM::Delivery { name, seq, kind: kind as u8, source, tag: event.tag, time_us, payload }
             }
         };
         entry.sent = seq;
@@ -497,7 +392,7 @@ impl<'m> Supervisor<'m> {
     }
 
     /// Sends a message, now or when A has room. Without a session it is dropped: the next one begins with an inventory.
-    fn send(&mut self, message: &FromM) {
+    pub(crate) fn send(&mut self, message: &FromM) {
         let mut body = [0; BODY_BYTES_MAX];
         if let Some(body) = coracle_wire::encode(message, &mut body).filter(|_| self.link.is_up()) {
             self.outbox.push(message.channel(), body);
@@ -514,6 +409,8 @@ impl<'m> Supervisor<'m> {
     /// The session is over: what was under way with A is void, what A had not confirmed will be sent again.
     fn session_ended(&mut self) {
         self.adopted = false;
+        self.topics.forget_told();
+        self.device_calls.clear();
         self.frames.clear();
         self.outbox.clear();
         self.bulk_out.free_all();
@@ -523,6 +420,8 @@ impl<'m> Supervisor<'m> {
         for entry in self.entries.iter_mut().flatten() {
             entry.sent = 0;
             entry.blocks.clear();
+            entry.remote_blocks.clear();
+            entry.remote_sensors.clear();
             match &mut entry.role {
                 Role::Source(source) => {
                     if let SourceAction::Resume(_) = source.link_down() {
@@ -597,7 +496,65 @@ impl<'m> Supervisor<'m> {
             ToM::MoveOut { id, name, queued_min } => self.move_out(id, name, queued_min, now_us),
             ToM::Migrate { id, name, step } => self.migrate(id, name, step),
             ToM::Query => self.send_stats(),
+            ToM::Publish { epoch, number, topic, time_us, request, payload } => {
+                if self.published.0 != epoch || number > self.published.1 {
+                    self.published = (epoch, number);
+                    let payload = Payload::new(payload.to_vec());
+                    self.publish(&topic, request, time_us, &payload, false);
+                    self.commit();
+                }
+                // Not before it is committed: from here on A does not keep it.
+                self.send(&FromM::Taken { epoch, number });
+            }
+            ToM::Retain { topic, payload } => {
+                if !self.topics.set(&topic, Payload::new(payload.to_vec()), false) {
+                    warn!("no place for another retained value");
+                }
+            }
+            ToM::Reply { to, id, payload } => {
+                let time_us = self.time_us;
+                self.reply(&to, id, time_us, Payload::new(payload.to_vec()), false);
+                self.commit();
+            }
+            ToM::Configure { name, config } => {
+                if let Err(why) = self.configure(&name, &config) {
+                    warn!("{}: the new configuration was not taken: {}", name.as_str(), why);
+                }
+                self.send(&FromM::Configured { name });
+            }
+            ToM::Device { token, call } => self.device_asked(token, call),
+            ToM::Sensors { name, sensors } => {
+                if let Some((_, entry)) = self.find_mut(&name) {
+                    entry.remote_sensors = sensors.iter().cloned().collect::<Vec<RemoteSensor>>();
+                }
+            }
+            ToM::WallClock { offset_us } => self.wall_offset_us = Some(offset_us),
+            ToM::Free(block) => {
+                for entry in self.entries.iter_mut().flatten() {
+                    entry.remote_blocks.retain(|b| *b != block);
+                }
+                self.bulk_out.free(&block);
+            }
         }
+    }
+
+    /// Takes a configuration that changed, for a container that runs here or may come.
+    fn configure(&mut self, name: &Name, block: &BulkRef) -> Result<(), &'static str> {
+        let bytes = self.fetch(block, SPEC_BYTES_MAX)?;
+        let config: List<(Name, Text), CONFIG_ENTRIES_MAX> = coracle_wire::decode(&bytes).ok_or("it is malformed")?;
+        if config.iter().any(|(_, value)| value.len() > CONFIG_VALUE_BYTES_MAX) {
+            return Err("a value is over its maximum");
+        }
+        let time_us = self.time_us;
+        let Some((_, entry)) = self.find_mut(name) else { return Err("no such container") };
+        let changed = entry.body.as_mut().and_then(|body| body.configure(&config));
+        if let Some(changed) = changed {
+            entry.push(EventKind::Config, 0, 0, time_us, changed.into());
+            entry.state_dirty = true;
+        }
+        Arc::make_mut(&mut entry.spec).grants.config = config;
+        self.commit();
+        Ok(())
     }
 
     fn begin(&mut self) {
@@ -652,10 +609,13 @@ impl<'m> Supervisor<'m> {
         let spec = self.fetch(spec, SPEC_BYTES_MAX).map_err(detail)?;
         let spec: ContainerSpec =
             coracle_wire::decode(&spec).ok_or_else(|| detail("the specification is malformed"))?;
+        if let Some(over) = spec.over_limit() {
+            return Err(detail(over));
+        }
         let module = self.fetch(module, self.budget.module_bytes_max as usize).map_err(detail)?;
         self.admit(&spec, module.len()).map_err(detail)?;
         let state = if live { State::Created } else { State::Gone };
-        let mut entry = Entry::new(spec, module, state);
+        let mut entry = Entry::new(Arc::new(spec), module, state);
         if live {
             let loaded = match snapshot {
                 Some(block) => {
@@ -664,12 +624,16 @@ impl<'m> Supervisor<'m> {
                     entry.cursor = state.head().host.cursor;
                     entry.initialised = state.head().host.initialised;
                     entry.queue = Entry::events_of(&state).into();
-                    Container::restore(&entry.module, &entry.spec, &state)
+                    Container::restore(&entry.module, entry.spec.clone(), &state)
                 }
-                None => Container::load(&entry.module, &entry.spec),
+                None => Container::load(&entry.module, entry.spec.clone()),
             };
             entry.body = Some(Box::new(loaded.map_err(display)?));
+            if !entry.initialised {
+                self.push_retained(&mut entry);
+            }
             entry.change(Change::Start);
+            self.rewatch = true;
         }
         let name = entry.spec.name.clone();
         if let Some((index, _)) = self.find_mut(&name) {
@@ -699,24 +663,21 @@ impl<'m> Supervisor<'m> {
         }
         let heap: u64 = others()
             .map(|e| match (&e.role, e.state.is_live()) {
-                (Role::Target(_), _) | (_, true) => heap_need(e.module.len(), e.spec.limits.memory),
+                (Role::Target(_), _) | (_, true) => heap_need(e.module.len(), &e.spec.limits),
                 _ => e.module.len() as u64,
             })
             .sum();
-        let heap = heap + heap_need(module_bytes, spec.limits.memory) + HEAP_RESERVED_BYTES;
+        let heap = heap + heap_need(module_bytes, &spec.limits) + HEAP_RESERVED_BYTES;
         if heap > u64::from(self.budget.heap_bytes) {
             return Err("module, memory and engine need more than this core's heap has left (budget.heap_bytes)");
-        }
-        if spec.limits.queue == 0 || spec.limits.queue > QUEUE_LEN_MAX {
-            return Err("limits.queue is 0 or over its maximum");
         }
         Ok(())
     }
 
-    fn remote(&mut self, name: Name, subscribe: heapless::Vec<Name, 8>, cursor: u64) {
+    fn remote(&mut self, name: Name, subscribe: heapless::Vec<Name, GRANTS_MAX>, cursor: u64) {
         if let Some((_, entry)) = self.find_mut(&name) {
             if entry.is_on_a() {
-                entry.spec.grants.subscribe = subscribe;
+                Arc::make_mut(&mut entry.spec).grants.subscribe = subscribe.into_iter().collect();
                 entry.acknowledge(cursor);
                 entry.sent = cursor;
             } else {
@@ -728,14 +689,15 @@ impl<'m> Supervisor<'m> {
             name,
             image: [0; 32],
             portable: false,
-            limits: Limits { memory: 0, fuel_per_event: 0, queue: QUEUE_LEN_MAX },
-            grants: coracle_guest_abi::host::Grants { subscribe, ..Default::default() },
+            seed: [0; 16],
+            limits: Limits { memory: 0, fuel_per_event: 0, queue: QUEUE_LEN_MAX, ..Limits::default() },
+            grants: Grants { subscribe: subscribe.into_iter().collect(), ..Grants::default() },
         };
         if self.entries.iter().flatten().count() >= CONTAINERS_MAX {
             error!("{}: no slot left for its events", spec.name.as_str());
             return;
         }
-        let mut entry = Entry::new(spec, Vec::new(), State::Gone);
+        let mut entry = Entry::new(Arc::new(spec), Vec::new(), State::Gone);
         (entry.cursor, entry.sent) = (cursor, cursor);
         self.add(entry);
     }
@@ -751,8 +713,8 @@ impl<'m> Supervisor<'m> {
     /// Drops an entry, with the blocks that A will not answer any more.
     fn vacate(&mut self, index: usize) {
         let Some(entry) = self.entries.get_mut(index).and_then(Option::take) else { return };
-        for (_, block) in entry.blocks {
-            self.bulk_out.free(&block);
+        for block in entry.blocks.iter().map(|(_, block)| block).chain(&entry.remote_blocks) {
+            self.bulk_out.free(block);
         }
         self.empty_slots(index);
     }
@@ -774,7 +736,7 @@ impl<'m> Supervisor<'m> {
     }
 
     /// Freezes what reached its safe point, and lets sources go on whose drill is over.
-    fn poll_moves(&mut self, now_us: u64) {
+    pub(crate) fn poll_moves(&mut self, now_us: u64) {
         for index in 0..self.entries.len() {
             let Some(Some(entry)) = self.entries.get_mut(index) else { continue };
             if entry.freeze && !entry.busy && entry.initialised && entry.state == State::Running {
@@ -872,7 +834,7 @@ impl<'m> Supervisor<'m> {
         let entry = self.entries.get_mut(index)?.as_mut()?;
         let payloads: usize = entry.queue.iter().map(|e| e.payload.len() + 32).sum();
         let body = entry.body.as_mut()?;
-        body.host_mut().cursor = entry.cursor;
+        body.state_mut().cursor = entry.cursor;
         // Zero stretches are left out, so a larger memory may still fit; if not, the move is refused as too large.
         let room = body.usage().memory_bytes + payloads + SNAPSHOT_OVERHEAD_BYTES;
         let mut out = vec![0; room.min(SNAPSHOT_BYTES_MAX)];
@@ -933,10 +895,12 @@ impl<'m> Supervisor<'m> {
                 entry.dropped = entry.dropped.saturating_add(u32::try_from(over).unwrap_or(u32::MAX));
                 entry.queue = queue;
                 entry.cursor = entry.cursor.max(prepared.cursor);
-                entry.initialised = prepared.body.host().initialised;
+                entry.initialised = prepared.body.state().initialised;
                 entry.body = Some(prepared.body);
                 entry.role = Role::None;
                 entry.moved_in = Some(id);
+                entry.remote_sensors.clear();
+                self.rewatch = true;
                 // A new copy begins its life here.
                 entry.state = State::Created;
                 entry.change(Change::Start);
@@ -958,7 +922,7 @@ impl<'m> Supervisor<'m> {
         let bytes = self.fetch(bulk, SNAPSHOT_BYTES_MAX).map_err(|_| RefuseReason::BadState)?;
         let state = Snapshot::decode(&bytes).map_err(|_| RefuseReason::BadState)?;
         let Some(Some(entry)) = self.entries.get_mut(index) else { return Err(RefuseReason::NotHere) };
-        let body = Container::restore(&entry.module, &entry.spec, &state).map_err(|_| RefuseReason::BadState)?;
+        let body = Container::restore(&entry.module, entry.spec.clone(), &state).map_err(|_| RefuseReason::BadState)?;
         entry.prepared =
             Some(Prepared { body: Box::new(body), events: Entry::events_of(&state), cursor: state.head().host.cursor });
         if let Role::Target(target) = &mut entry.role {
@@ -970,7 +934,7 @@ impl<'m> Supervisor<'m> {
     // ---- checkpoints ---------------------------------------------------------------------------------------------
 
     /// Writes what changed to the retained slots and makes it count, in one transaction.
-    fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         if self.retained.is_none() {
             return;
         }
@@ -978,7 +942,7 @@ impl<'m> Supervisor<'m> {
             let (state, queue) = match self.entries.get_mut(index) {
                 Some(Some(entry)) => {
                     // A busy container is captured when its event is done.
-                    let state = !entry.busy && core::mem::take(&mut entry.state_dirty);
+                    let state = (!entry.busy || entry.command) && core::mem::take(&mut entry.state_dirty);
                     (state, core::mem::take(&mut entry.queue_dirty))
                 }
                 _ => continue,
@@ -1040,10 +1004,15 @@ impl<'m> Supervisor<'m> {
         let cursor = entry.cursor;
         let len = match entry.body.as_mut().filter(|_| kind == RecordKind::Live) {
             Some(body) => {
-                body.host_mut().cursor = cursor;
-                body.capture(core::iter::empty(), rest).ok()?
+                body.state_mut().cursor = cursor;
+                if body.is_command() {
+                    // It cannot be captured in the middle: its store and clock survive, and it starts again.
+                    body.capture_host(rest).ok()?
+                } else {
+                    body.capture(core::iter::empty(), rest).ok()?
+                }
             }
-            None => snapshot::encode(&empty_head(entry), core::iter::empty(), &[], rest).ok()?,
+            None => snapshot::encode(&empty_head(entry), &[], core::iter::empty(), &[], rest).ok()?,
         };
         record.truncate(RECORD_HEAD_BYTES + len);
         Some(record)
@@ -1057,7 +1026,7 @@ impl<'m> Supervisor<'m> {
         let mut record = self.record_buffer(payloads);
         let (head, rest) = record.split_at_mut_checked(RECORD_HEAD_BYTES)?;
         head.copy_from_slice(&RecordKind::Queue.to_bytes());
-        let len = snapshot::encode(&empty_head(entry), events, &[], rest).ok()?;
+        let len = snapshot::encode(&empty_head(entry), &[], events, &[], rest).ok()?;
         record.truncate(RECORD_HEAD_BYTES + len);
         Some(record)
     }
@@ -1078,11 +1047,16 @@ impl<'m> Supervisor<'m> {
                 state: entry.state,
                 memory: u32::try_from(usage.memory_bytes).unwrap_or(u32::MAX),
                 fuel: usage.fuel_total,
-                handled: idle.map_or(0, |b| b.host().handled),
+                handled: entry.body.as_ref().map_or(0, |b| b.state().handled),
                 queued: entry.cursor,
                 dropped: entry.dropped,
                 refused: usage.refused_calls,
                 digest: idle.map(|b| b.state_digest()),
+            });
+            messages.push(FromM::MoreStats {
+                name: entry.spec.name.clone(),
+                logs_dropped: usage.logs_dropped,
+                overhead: 0,
             });
         }
         let mut wakes = [0, 0, 0];
@@ -1104,7 +1078,7 @@ impl<'m> Supervisor<'m> {
         }
     }
 
-    fn find_mut(&mut self, name: &str) -> Option<(usize, &mut Entry)> {
+    pub(crate) fn find_mut(&mut self, name: &str) -> Option<(usize, &mut Entry)> {
         self.entries
             .iter_mut()
             .enumerate()
@@ -1123,8 +1097,9 @@ fn resume(entry: &mut Entry) {
 
 /// Heap that a container takes at most. wasmi cannot report that the arena is full: it would end the firmware, so a
 /// container is only let in when it cannot come to that.
-fn heap_need(module_bytes: usize, memory: u32) -> u64 {
-    HEAP_CONTAINER_BYTES + HEAP_PER_MODULE_BYTE * module_bytes as u64 + u64::from(memory)
+fn heap_need(module_bytes: usize, limits: &Limits) -> u64 {
+    let code = HEAP_PER_MODULE_BYTE * module_bytes as u64;
+    HEAP_CONTAINER_BYTES + u64::from(limits.stack) + code + u64::from(limits.memory)
 }
 
 fn empty_head(entry: &Entry) -> Head {
@@ -1134,6 +1109,7 @@ fn empty_head(entry: &Entry) -> Head {
         host: HostState { cursor: entry.cursor, ..HostState::default() },
         globals: heapless::Vec::new(),
         memory_len: 0,
+        kv_len: 0,
         events: 0,
     }
 }
@@ -1151,15 +1127,6 @@ fn display(value: impl core::fmt::Display) -> heapless::String<DETAIL_BYTES_MAX>
         }
     }
     out
-}
-
-fn guest_log(name: &Name, level: u8, text: &str) {
-    match level {
-        1 => error!("{}: {}", name.as_str(), text),
-        2 => warn!("{}: {}", name.as_str(), text),
-        3 => info!("{}: {}", name.as_str(), text),
-        _ => coracle_board_api::debug!("{}: {}", name.as_str(), text),
-    }
 }
 
 #[cfg(test)]

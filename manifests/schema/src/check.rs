@@ -2,6 +2,7 @@
 //! expectations that cannot come true. Every value was already checked for itself.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use coracle_policy::{Core, MoveCondition, MoveRule, Name};
 use toml::de::DeTable;
@@ -11,7 +12,7 @@ use crate::limits::DIAGNOSIS_TOPIC;
 use crate::locate::nearest;
 use crate::read::{Errors, closest, list};
 use crate::sections::{Declared, Draft};
-use crate::types::{Container, Diagnosis, Placement, Scenario};
+use crate::types::{Container, Diagnosis, Grants, Placement, Scenario, Sensor};
 
 /// Reports everything in `draft` that contradicts itself. `root` is the text that the draft was read from.
 pub(crate) fn check(draft: &Draft, root: &DeTable<'_>, errors: &mut Errors) {
@@ -19,9 +20,11 @@ pub(crate) fn check(draft: &Draft, root: &DeTable<'_>, errors: &mut Errors) {
     for container in &draft.containers {
         check.sensors(container);
         check.subscriptions(container);
+        check.only_on_a(container);
         check.wake_grants(container);
         check.move_rules(container);
     }
+    check.exclusive();
     check.wake_rules();
     if let Some(scenario) = &draft.scenario {
         check.scenario(scenario);
@@ -37,25 +40,26 @@ struct Check<'c, 'i> {
 impl Check<'_, '_> {
     fn sensors(&mut self, container: &Container) {
         let name = &container.name;
-        for sensor in &container.grants.sensors {
+        for grant in &container.grants.sensors {
+            let sensor = &grant.name;
             let span = self.at(name, &["grants", "sensors", sensor]);
             if !self.declared().sensors.contains(sensor.as_str()) {
                 self.no_such_sensor(span, sensor);
                 continue;
             }
-            let core = match container.placement {
-                Placement::Fixed(Core::M) => continue,
-                Placement::Fixed(Core::A) => "runs on a",
-                Placement::Any { .. } => "may move to a",
-            };
-            self.report_related(
-                span,
-                format!("`{name}` cannot have sensor `{sensor}`: the sensor stays on m, but `{name}` {core}"),
-                "sensors deliver on m only",
-                self.at(name, &["core"]),
-                core,
-                "write `core = \"m\"`, or let a container on m publish what it reads and subscribe to that topic",
-            );
+            let declared = self.draft.sensors.iter().find(|declared| declared.name == *sensor);
+            if let (Some(wanted), Some(Sensor { rate_hz, .. })) = (grant.rate_hz, declared)
+                && wanted > *rate_hz
+            {
+                self.report_related(
+                    self.at(name, &["grants", "sensors", sensor, "rate_hz"]),
+                    format!("`{name}` cannot have {wanted} samples a second of `{sensor}`, which gives {rate_hz}"),
+                    "faster than the sensor",
+                    self.span(&["sensor", sensor, "rate_hz"]),
+                    "its rate",
+                    "write at most the sensor's rate",
+                );
+            }
         }
     }
 
@@ -63,33 +67,71 @@ impl Check<'_, '_> {
         let name = &container.name;
         for topic in &container.grants.subscribe {
             let span = self.at(name, &["grants", "subscribe", topic]);
-            let others = self.draft.containers.iter().filter(|other| other.name != *name);
-            let publishers: Vec<&Container> = others.filter(|other| other.grants.publish.contains(topic)).collect();
-            if publishers.is_empty() && self.declared().containers_complete {
+            let mut others = self.draft.containers.iter().filter(|other| other.name != *name);
+            let published = others.any(|other| other.grants.publish.contains(topic));
+            if !published && self.declared().containers_complete {
                 let help = self.topic_help(topic);
                 self.report(span, format!("no other container publishes `{topic}`"), "never gets a message", help);
-                continue;
             }
-            // Topics cross the link from M to A only. Refused for every publisher that can be on A, not only when
-            // all are: messages that are lost depending on where a container happens to be are hard to find.
-            let on_a = publishers.into_iter().find(|publisher| publisher.placement.allows(Core::A));
-            if let Some(publisher) = on_a.filter(|_| container.placement.allows(Core::M)) {
-                let label = match publisher.placement {
-                    Placement::Fixed(_) => "runs on a",
-                    Placement::Any { .. } => "may move to a",
-                };
+        }
+        let (granted, limit) = (container.grants.subscribe.len(), container.limits.subscriptions);
+        if granted > usize::from(limit) {
+            self.report_related(
+                self.at(name, &["limits", "subscriptions"]),
+                format!("`{name}` subscribes to {granted} topics, but its limit is {limit}"),
+                "all are subscribed from the start",
+                self.at(name, &["grants", "subscribe"]),
+                "topics",
+                "raise the limit, or name fewer topics",
+            );
+        }
+    }
+
+    /// Connections and folders are on A, so a container that has any must never be on M.
+    fn only_on_a(&mut self, container: &Container) {
+        let (name, grants) = (&container.name, &container.grants);
+        let (core, help) = match container.placement {
+            Placement::Fixed(Core::A) => return,
+            Placement::Fixed(Core::M) => ("runs on m", "write `core = \"a\"`, or let a container on a do it"),
+            Placement::Any { .. } => ("may move to m", "write `core = \"a\"`: on m it would be without them"),
+        };
+        for (key, what, granted) in
+            [("hosts", "a network", !grants.hosts.is_empty()), ("files", "files", !grants.files.is_empty())]
+        {
+            if granted {
                 self.report_related(
-                    span,
-                    format!(
-                        "`{name}` can be on m and cannot subscribe to `{topic}`: `{}` publishes it on a",
-                        publisher.name
-                    ),
-                    "topics from a to m are not supported yet",
-                    self.at(&publisher.name, &["core"]),
-                    label,
-                    &format!("write `core = \"a\"` for `{name}`, or `core = \"m\"` for `{}`", publisher.name),
+                    self.at(name, &["grants", key, "0"]),
+                    format!("`{name}` cannot have `{key}`: only a has {what}, but `{name}` {core}"),
+                    "on a only",
+                    self.at(name, &["core"]),
+                    core,
+                    help,
                 );
             }
+        }
+    }
+
+    /// Who has a device alone shares it with nobody.
+    fn exclusive(&mut self) {
+        let containers = self.draft.containers.iter();
+        let uses: Vec<(&Name, Device<'_>, bool)> = containers
+            .flat_map(|user| devices(&user.grants).map(|(device, exclusive)| (&user.name, device, exclusive)))
+            .collect();
+        for (index, (user, device, exclusive)) in uses.iter().enumerate() {
+            // A container names each device once, so the earlier use is another container's.
+            let mut earlier = uses.iter().take(index);
+            let conflict = earlier.find(|(_, same, alone)| same == device && (*exclusive || *alone));
+            let Some((other, _, other_exclusive)) = conflict else { continue };
+            let label = |exclusive: bool| if exclusive { "wants it alone" } else { "uses it too" };
+            let (owner, second) = if *other_exclusive { (other, user) } else { (user, other) };
+            self.report_related(
+                self.at(user, &device.path()),
+                format!("`{owner}` has {device} alone, so `{second}` cannot have it"),
+                label(*exclusive),
+                self.at(other, &device.path()),
+                label(*other_exclusive),
+                "remove one of the two, or `exclusive` from both",
+            );
         }
     }
 
@@ -327,6 +369,51 @@ impl Check<'_, '_> {
         let diagnostic = Diagnostic::at(span, title, help).label(label);
         self.errors.push(diagnostic.related(related, related_label));
     }
+}
+
+/// A device that containers can have alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Device<'g> {
+    Sensor(&'g Name),
+    Pin(&'g Name),
+    /// A bus and an address on it.
+    I2c(&'g Name, u8),
+    Spi(&'g Name),
+}
+
+impl<'g> Device<'g> {
+    /// Where its grant stands in a container's table.
+    fn path(self) -> [&'g str; 3] {
+        match self {
+            Self::Sensor(name) => ["grants", "sensors", name],
+            Self::Pin(label) => ["grants", "pins", label],
+            Self::I2c(bus, _) => ["grants", "i2c", bus],
+            Self::Spi(device) => ["grants", "spi", device],
+        }
+    }
+}
+
+impl fmt::Display for Device<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sensor(name) => write!(f, "sensor `{name}`"),
+            Self::Pin(label) => write!(f, "pin `{label}`"),
+            Self::I2c(bus, address) => write!(f, "address `{address:#04x}` on bus `{bus}`"),
+            Self::Spi(device) => write!(f, "device `{device}`"),
+        }
+    }
+}
+
+/// Every device that is granted, and whether exclusively.
+fn devices(grants: &Grants) -> impl Iterator<Item = (Device<'_>, bool)> {
+    let sensors = grants.sensors.iter().map(|grant| (Device::Sensor(&grant.name), grant.exclusive));
+    let pins = grants.pins.iter().map(|grant| (Device::Pin(&grant.label), grant.exclusive));
+    let i2c = grants
+        .i2c
+        .iter()
+        .flat_map(|grant| grant.addresses.iter().map(|address| (Device::I2c(&grant.bus, *address), grant.exclusive)));
+    let spi = grants.spi.iter().map(|grant| (Device::Spi(&grant.device), grant.exclusive));
+    sensors.chain(pins).chain(i2c).chain(spi)
 }
 
 /// Whether the container has rules that move it.

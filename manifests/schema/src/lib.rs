@@ -11,6 +11,7 @@
 
 mod check;
 mod diagnostic;
+mod grants;
 mod limits;
 mod load;
 mod locate;
@@ -28,13 +29,19 @@ use toml::de::DeTable;
 use diagnostic::Document;
 pub use diagnostic::{Diagnostic, MAX_PRINTED_ERRORS, ManifestErrors, Span};
 pub use limits::{
-    DEFAULT_FUEL_PER_EVENT, DEFAULT_MEMORY_BYTES, DEFAULT_QUEUE_EVENTS, DIAGNOSIS_TOPIC, MANIFEST_VERSION,
-    MAX_BLOCK_SAMPLES, MAX_CONFIG_ENTRIES, MAX_CONFIG_VALUE_BYTES, MAX_CONTAINERS, MAX_DEBOUNCE, MAX_DIAGNOSIS_BYTES,
-    MAX_FUEL_PER_EVENT, MAX_GRANTS, MAX_MANIFEST_BYTES, MAX_MEMORY_BYTES, MAX_QUEUE_EVENTS, MAX_SENSOR_RATE_HZ,
-    MAX_SENSORS, MAX_WAKE_AFTER,
+    DEFAULT_FUEL_PER_EVENT, DEFAULT_FUEL_PER_SECOND, DEFAULT_HANDLES, DEFAULT_LOGS_PER_SECOND, DEFAULT_MEMORY_BYTES,
+    DEFAULT_PAYLOAD_BYTES, DEFAULT_QUEUE_EVENTS, DEFAULT_STACK_BYTES, DEFAULT_SUBSCRIPTIONS, DEFAULT_TABLE_ELEMENTS,
+    DEFAULT_TIMERS, DIAGNOSIS_TOPIC, MANIFEST_VERSION, MAX_ARG_BYTES, MAX_ARGS, MAX_BLOCK_SAMPLES, MAX_CONFIG_ENTRIES,
+    MAX_CONFIG_VALUE_BYTES, MAX_CONTAINERS, MAX_DEBOUNCE, MAX_DIAGNOSIS_BYTES, MAX_FILES, MAX_FOLDER_PATH_BYTES,
+    MAX_FUEL_PER_EVENT, MAX_FUEL_PER_SECOND, MAX_GRANTS, MAX_HANDLES, MAX_HOST_BYTES, MAX_I2C_ADDRESSES, MAX_KV_BYTES,
+    MAX_LOGS_PER_SECOND, MAX_MANIFEST_BYTES, MAX_MEMORY_BYTES, MAX_PAYLOAD_BYTES, MAX_QUEUE_EVENTS, MAX_SENSOR_RATE_HZ,
+    MAX_SENSORS, MAX_STACK_BYTES, MAX_SUBSCRIPTIONS, MAX_TABLE_ELEMENTS, MAX_TIMERS, MAX_WAKE_AFTER, MIN_STACK_BYTES,
 };
 pub use scenario::ScenarioOverride;
-pub use types::{Container, Diagnosis, Expect, Grants, Limits, Placement, Scenario, Sensor};
+pub use types::{
+    Container, Diagnosis, Expect, FileGrant, Grants, HostGrant, I2cGrant, Limits, PinGrant, PinMode, Placement,
+    Scenario, Sensor, SensorGrant, SpiGrant,
+};
 
 /// A manifest without errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +82,7 @@ impl Manifest {
     /// Where a part of a container stands in the text, for errors that show only later.
     ///
     /// `key_path` goes down from the container's table, such as `["grants", "wake"]`; an element of a list is named
-    /// by its text or its index. If the end of the path is not there, the nearest table above it is returned: the place
+    /// by its text, by the name in its table, or by its index. If the end of the path is not there, the nearest table above it is returned: the place
     /// where the missing line belongs. `None` if there is no such container.
     pub fn locate(&self, container: &str, key_path: &[&str]) -> Option<Span> {
         let mut path = vec!["container", container];

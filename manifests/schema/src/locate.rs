@@ -13,8 +13,11 @@ pub(crate) struct Found {
     pub(crate) span: Span,
 }
 
-/// Follows `path` from the root; a step is a key, or for an element of a list its text or else its index. `None`
-/// if not even the first step exists.
+/// The keys that name a table within a list.
+const NAMING_KEYS: [&str; 5] = ["name", "label", "bus", "device", "guest"];
+
+/// Follows `path` from the root; a step is a key, or for an element of a list its text, the name in its table, or else
+/// its index. `None` if not even the first step exists.
 pub(crate) fn nearest(root: &DeTable<'_>, path: &[&str]) -> Option<Found> {
     let (first, rest) = path.split_first()?;
     let (key, mut value) = root.get_key_value(*first)?;
@@ -24,7 +27,7 @@ pub(crate) fn nearest(root: &DeTable<'_>, path: &[&str]) -> Option<Found> {
         let next: Option<(Span, &Value<'_>)> = match value.get_ref() {
             DeValue::Table(entries) => entries.get_key_value(*step).map(|(key, value)| (key.span(), value)),
             DeValue::Array(items) => {
-                let named = items.iter().find(|item| item.get_ref().as_str() == Some(step));
+                let named = items.iter().find(|item| name_of(item.get_ref()) == Some(step));
                 let indexed = || items.get(step.parse::<usize>().ok()?);
                 named.or_else(indexed).map(|item| (item.span(), item))
             }
@@ -36,6 +39,14 @@ pub(crate) fn nearest(root: &DeTable<'_>, path: &[&str]) -> Option<Found> {
         depth += 1;
     }
     Some(Found { depth, span })
+}
+
+/// What an element of a list is called.
+fn name_of<'t>(item: &'t DeValue<'_>) -> Option<&'t str> {
+    match item {
+        DeValue::Table(entries) => NAMING_KEYS.iter().find_map(|key| entries.get(*key)?.get_ref().as_str()),
+        other => other.as_str(),
+    }
 }
 
 /// A table that only exists because of a longer header has no text of its own: then the key stands for it.

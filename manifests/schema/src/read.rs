@@ -35,6 +35,9 @@ pub(crate) enum NameKind {
     Container,
     Topic,
     Sensor,
+    Pin,
+    Bus,
+    SpiDevice,
     Reason,
     ConfigKey,
 }
@@ -46,15 +49,24 @@ impl NameKind {
             Self::Container => "container",
             Self::Topic => "topic",
             Self::Sensor => "sensor",
+            Self::Pin => "pin",
+            Self::Bus => "bus",
+            Self::SpiDevice => "device",
             Self::Reason => "wake reason",
             Self::ConfigKey => "config key",
         }
+    }
+
+    /// One thing of this kind, as messages call it.
+    pub(crate) fn of(self, name: &str) -> String {
+        format!("{} `{name}`", self.noun())
     }
 
     const fn extra_characters(self) -> &'static str {
         match self {
             Self::Topic => "-/",
             Self::ConfigKey => "-_",
+            Self::Pin | Self::Bus | Self::SpiDevice => "-_.",
             Self::Manifest | Self::Container | Self::Sensor | Self::Reason => "-",
         }
     }
@@ -209,6 +221,13 @@ pub(crate) fn duration(value: &Value<'_>, field: Field, max: Duration, errors: &
     }
 }
 
+pub(crate) fn flag(value: &Value<'_>, field: Field, errors: &mut Errors) -> Option<bool> {
+    match value.get_ref() {
+        DeValue::Boolean(flag) => Some(*flag),
+        _ => wrong_type(value, field, "a boolean", errors),
+    }
+}
+
 /// One of a few words.
 pub(crate) fn choice<T: Copy>(
     value: &Value<'_>,
@@ -266,19 +285,37 @@ pub(crate) fn check_name(text: &str, span: Span, kind: NameKind, errors: &mut Er
 
 /// A list of different names, at most `max` of them.
 pub(crate) fn names(value: &Value<'_>, field: Field, kind: NameKind, max: usize, errors: &mut Errors) -> Vec<Name> {
+    let read = |item: &_, errors: &mut Errors| name(item, field, kind, errors);
+    let called = |name: &Name| Some(kind.of(name));
+    entries(value, field, "a list of strings", max, read, called, errors)
+}
+
+/// A list of at most `max` entries that `read` can read. What `called` gives for an entry, no other entry may be called;
+/// `None` for entries that need not differ.
+pub(crate) fn entries<'t, 'i, T>(
+    value: &'t Value<'i>,
+    field: Field,
+    expected: &str,
+    max: usize,
+    mut read: impl FnMut(&'t Value<'i>, &mut Errors) -> Option<T>,
+    called: impl Fn(&T) -> Option<String>,
+    errors: &mut Errors,
+) -> Vec<T> {
     let Some(items) = value.get_ref().as_array() else {
-        return wrong_type(value, field, "a list of strings", errors).unwrap_or_default();
+        return wrong_type(value, field, expected, errors).unwrap_or_default();
     };
-    let mut seen: Vec<(Name, Span)> = Vec::new();
+    let mut seen: Vec<(T, Span)> = Vec::new();
     for item in items {
-        let Some(name) = name(item, field, kind, errors) else {
+        let Some(entry) = read(item, errors) else {
             continue;
         };
-        if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == name) {
+        if let Some(own) = called(&entry)
+            && let Some((_, first)) = seen.iter().find(|(earlier, _)| called(earlier).as_ref() == Some(&own))
+        {
             errors.push(
                 Diagnostic::at(
                     item.span(),
-                    format!("{} `{name}` is named twice in `{}`", kind.noun(), field.key),
+                    format!("{own} is named twice in `{}`", field.key),
                     "remove one of the two",
                 )
                 .label("named again here")
@@ -297,9 +334,9 @@ pub(crate) fn names(value: &Value<'_>, field: Field, kind: NameKind, max: usize,
             );
             break;
         }
-        seen.push((name, item.span()));
+        seen.push((entry, item.span()));
     }
-    seen.into_iter().map(|(name, _)| name).collect()
+    seen.into_iter().map(|(entry, _)| entry).collect()
 }
 
 /// An array of tables, `[[title]]`.
@@ -392,7 +429,8 @@ fn edit_distance(from: &str, to: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-fn unsigned(integer: &DeInteger<'_>) -> Option<u64> {
+/// `None` if it is negative or does not fit.
+pub(crate) fn unsigned(integer: &DeInteger<'_>) -> Option<u64> {
     u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
@@ -417,6 +455,11 @@ fn in_range(
         )
         .label(format!("must be from {min} to {max}")),
     )
+}
+
+/// A number whose range was checked, in its own type. Beyond the range it would become 0, never a larger number.
+pub(crate) fn narrow<From, To: TryFrom<From> + Default>(number: From) -> To {
+    To::try_from(number).unwrap_or_default()
 }
 
 fn with_article(noun: &str) -> String {

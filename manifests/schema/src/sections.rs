@@ -2,6 +2,7 @@
 //! another is checked in `check`.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use coracle_policy::{
@@ -11,13 +12,16 @@ use coracle_policy::{
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Span};
+use crate::grants::{read_args, read_grants};
 use crate::limits::{
-    DEFAULT_FUEL_PER_EVENT, DEFAULT_MEMORY_BYTES, DEFAULT_QUEUE_EVENTS, MANIFEST_VERSION, MAX_BLOCK_SAMPLES,
-    MAX_CONFIG_ENTRIES, MAX_CONFIG_VALUE_BYTES, MAX_CONTAINERS, MAX_DEBOUNCE, MAX_DIAGNOSIS_BYTES, MAX_FUEL_PER_EVENT,
-    MAX_GRANTS, MAX_MEMORY_BYTES, MAX_QUEUE_EVENTS, MAX_SENSOR_RATE_HZ, MAX_SENSORS, MAX_WAKE_AFTER,
+    MANIFEST_VERSION, MAX_BLOCK_SAMPLES, MAX_CONFIG_ENTRIES, MAX_CONFIG_VALUE_BYTES, MAX_CONTAINERS, MAX_DEBOUNCE,
+    MAX_DIAGNOSIS_BYTES, MAX_FUEL_PER_EVENT, MAX_FUEL_PER_SECOND, MAX_HANDLES, MAX_LOGS_PER_SECOND, MAX_MEMORY_BYTES,
+    MAX_PAYLOAD_BYTES, MAX_QUEUE_EVENTS, MAX_SENSOR_RATE_HZ, MAX_SENSORS, MAX_STACK_BYTES, MAX_SUBSCRIPTIONS,
+    MAX_TABLE_ELEMENTS, MAX_TIMERS, MAX_WAKE_AFTER, MIN_STACK_BYTES,
 };
 use crate::read::{
-    self, Errors, Field, NameKind, Table, Value, check_name, entries_in_order, quote, report, wrong_type, wrong_type_of,
+    self, Errors, Field, NameKind, Table, Value, check_name, entries_in_order, narrow, quote, report, wrong_type,
+    wrong_type_of,
 };
 use crate::types::{Container, Diagnosis, Expect, Grants, Limits, Placement, Scenario, Sensor};
 
@@ -34,16 +38,20 @@ const PREFER: Field = Field::new("prefer", "prefer = \"m\"");
 const LIMITS: Field = Field::new("limits", "[container.sentinel.limits]");
 const GRANTS: Field = Field::new("grants", "[container.sentinel.grants]");
 const CONFIG: Field = Field::new("config", "[container.sentinel.config]");
+const ARGS: Field = Field::new("args", "args = [\"--verbose\"]");
 const MOVE: Field = Field::new("move", "[[container.tracker.move]]");
 
 const MEMORY: Field = Field::new("memory", "memory = \"16KiB\"");
 const FUEL_PER_EVENT: Field = Field::new("fuel_per_event", "fuel_per_event = 2_000_000");
 const QUEUE: Field = Field::new("queue", "queue = 16");
-
-const SENSORS: Field = Field::new("sensors", "sensors = [\"accel0\"]");
-const PUBLISH: Field = Field::new("publish", "publish = [\"vibration/summary\"]");
-const SUBSCRIBE: Field = Field::new("subscribe", "subscribe = [\"vibration/summary\"]");
-const WAKE: Field = Field::new("wake", "wake = [\"fault\"]");
+const STACK: Field = Field::new("stack", "stack = \"4KiB\"");
+const TABLE: Field = Field::new("table", "table = 256");
+const FUEL_PER_SECOND: Field = Field::new("fuel_per_second", "fuel_per_second = 20_000_000");
+const TIMERS: Field = Field::new("timers", "timers = 2");
+const SUBSCRIPTIONS: Field = Field::new("subscriptions", "subscriptions = 2");
+const HANDLES: Field = Field::new("handles", "handles = 4");
+const LOGS_PER_SECOND: Field = Field::new("logs_per_second", "logs_per_second = 5");
+const PAYLOAD: Field = Field::new("payload", "payload = 64");
 
 const CONFIG_VALUE: Field = Field::new("config", "healthy_rms = 150");
 
@@ -206,12 +214,21 @@ fn read_container(key: &str, value: &Value<'_>, directory: &Path, errors: &mut E
     let title = format!("`[container.{}]`", key.escape_debug());
     let mut table = Table::of(value, &title, CONTAINER, errors)?;
     let module = table.required(MODULE, errors).and_then(|value| read_path(value, MODULE, directory, errors));
-    let limits = table.optional(LIMITS).map_or_else(default_limits, |value| read_limits(key, value, errors));
+    let limits = table.optional(LIMITS).map_or_else(Limits::default, |value| read_limits(key, value, errors));
     let grants = table.optional(GRANTS).map_or_else(Grants::default, |value| read_grants(key, value, errors));
     let config = table.optional(CONFIG).map_or_else(Vec::new, |value| read_config(value, errors));
+    let args = table.optional(ARGS).map_or_else(Vec::new, |value| read_args(value, ARGS, errors));
     let placement = read_placement(key, &mut table, errors);
     table.deny_unknown(errors);
-    Some(Container { name: Name::try_from(key).ok()?, module: module?, placement: placement?, limits, grants, config })
+    Some(Container {
+        name: Name::try_from(key).ok()?,
+        module: module?,
+        placement: placement?,
+        limits,
+        grants,
+        config,
+        args,
+    })
 }
 
 fn read_path(value: &Value<'_>, field: Field, directory: &Path, errors: &mut Errors) -> Option<PathBuf> {
@@ -229,55 +246,38 @@ fn read_path(value: &Value<'_>, field: Field, directory: &Path, errors: &mut Err
     Some(directory.join(text))
 }
 
-fn default_limits() -> Limits {
-    Limits {
-        memory_bytes: DEFAULT_MEMORY_BYTES,
-        fuel_per_event: DEFAULT_FUEL_PER_EVENT,
-        queue_events: DEFAULT_QUEUE_EVENTS,
-    }
-}
+/// How one limit is read: its key, in which notation, its range, and where it goes.
+type LimitRow = (Field, ReadNumber, RangeInclusive<u64>, fn(&mut Limits, u64));
+type ReadNumber = fn(&Value<'_>, Field, RangeInclusive<u64>, &mut Errors) -> Option<u64>;
+
+const LIMIT_ROWS: [LimitRow; 11] = [
+    (MEMORY, read::size, 1..=MAX_MEMORY_BYTES as u64, |limits, n| limits.memory_bytes = narrow(n)),
+    (STACK, read::size, MIN_STACK_BYTES as u64..=MAX_STACK_BYTES as u64, |limits, n| limits.stack_bytes = narrow(n)),
+    (TABLE, read::integer, 0..=MAX_TABLE_ELEMENTS as u64, |limits, n| limits.table_elements = narrow(n)),
+    (FUEL_PER_EVENT, read::integer, 1..=MAX_FUEL_PER_EVENT, |limits, n| limits.fuel_per_event = n),
+    (FUEL_PER_SECOND, read::integer, 0..=MAX_FUEL_PER_SECOND, |limits, n| limits.fuel_per_second = n),
+    (QUEUE, read::integer, 1..=MAX_QUEUE_EVENTS as u64, |limits, n| limits.queue_events = narrow(n)),
+    (TIMERS, read::integer, 0..=MAX_TIMERS as u64, |limits, n| limits.timers = narrow(n)),
+    (SUBSCRIPTIONS, read::integer, 0..=MAX_SUBSCRIPTIONS as u64, |limits, n| limits.subscriptions = narrow(n)),
+    (HANDLES, read::integer, 0..=MAX_HANDLES as u64, |limits, n| limits.handles = narrow(n)),
+    // Unlike in `fuel_per_second`, 0 would not mean "no limit": refused, so that nobody loses a log by that guess.
+    (LOGS_PER_SECOND, read::integer, 1..=MAX_LOGS_PER_SECOND as u64, |limits, n| limits.logs_per_second = narrow(n)),
+    (PAYLOAD, read::size, 1..=MAX_PAYLOAD_BYTES as u64, |limits, n| limits.payload_bytes = narrow(n)),
+];
 
 fn read_limits(container: &str, value: &Value<'_>, errors: &mut Errors) -> Limits {
-    let mut limits = default_limits();
+    let mut limits = Limits::default();
     let title = format!("`[container.{}.limits]`", container.escape_debug());
     let Some(mut table) = Table::of(value, title, LIMITS, errors) else {
         return limits;
     };
-    if let Some(value) = table.optional(MEMORY)
-        && let Some(bytes) = read::size(value, MEMORY, 1..=u64::from(MAX_MEMORY_BYTES), errors)
-    {
-        limits.memory_bytes = narrow(bytes);
-    }
-    if let Some(value) = table.optional(FUEL_PER_EVENT)
-        && let Some(fuel) = read::integer(value, FUEL_PER_EVENT, 1..=MAX_FUEL_PER_EVENT, errors)
-    {
-        limits.fuel_per_event = fuel;
-    }
-    if let Some(value) = table.optional(QUEUE)
-        && let Some(events) = read::integer(value, QUEUE, 1..=u64::from(MAX_QUEUE_EVENTS), errors)
-    {
-        limits.queue_events = narrow(events);
+    for (field, read, range, set) in LIMIT_ROWS {
+        if let Some(number) = table.optional(field).and_then(|value| read(value, field, range, errors)) {
+            set(&mut limits, number);
+        }
     }
     table.deny_unknown(errors);
     limits
-}
-
-fn read_grants(container: &str, value: &Value<'_>, errors: &mut Errors) -> Grants {
-    let title = format!("`[container.{}.grants]`", container.escape_debug());
-    let Some(mut table) = Table::of(value, title, GRANTS, errors) else {
-        return Grants::default();
-    };
-    let mut list = |field, kind| {
-        table.optional(field).map(|value| read::names(value, field, kind, MAX_GRANTS, errors)).unwrap_or_default()
-    };
-    let grants = Grants {
-        sensors: list(SENSORS, NameKind::Sensor),
-        publish: list(PUBLISH, NameKind::Topic),
-        subscribe: list(SUBSCRIBE, NameKind::Topic),
-        wake: list(WAKE, NameKind::Reason),
-    };
-    table.deny_unknown(errors);
-    grants
 }
 
 fn read_config(value: &Value<'_>, errors: &mut Errors) -> Vec<(Name, String)> {
@@ -592,10 +592,4 @@ fn read_diagnosis(value: &Value<'_>, errors: &mut Errors) -> Option<Diagnosis> {
         );
     }
     Some(Diagnosis::from(text))
-}
-
-/// A number whose range was checked, in its own type. Beyond the range it would become 0, which every limit
-/// refuses, never a larger number.
-fn narrow<From, To: TryFrom<From> + Default>(number: From) -> To {
-    To::try_from(number).unwrap_or_default()
 }

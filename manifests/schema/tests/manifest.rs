@@ -1,6 +1,9 @@
 //! What a good manifest becomes, where its parts are found again, and which files it needs.
 
-use coracle_manifest::{Diagnosis, Diagnostic, Expect, Grants, Limits, Manifest, Placement, Scenario, Sensor, Span};
+use coracle_manifest::{
+    Diagnosis, Diagnostic, Expect, FileGrant, Grants, HostGrant, I2cGrant, Limits, Manifest, PinGrant, PinMode,
+    Placement, Scenario, Sensor, SensorGrant, Span, SpiGrant,
+};
 use coracle_policy::{Core, MoveCondition, MoveRule, Name, WakeRule};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,13 +30,13 @@ fn the_example_says_what_it_means() {
     assert_eq!(sentinel.module, PathBuf::from("examples/sentinel.wasm"));
     assert_eq!(sentinel.placement, Placement::Fixed(Core::M));
     assert!(sentinel.placement.moves().is_none());
-    let limits = Limits { memory_bytes: 16 * 1024, fuel_per_event: 2_000_000, queue_events: 16 };
+    let limits = Limits { memory_bytes: 16 * 1024, fuel_per_event: 2_000_000, queue_events: 16, ..Limits::default() };
     assert_eq!(sentinel.limits, limits);
     let grants = Grants {
-        sensors: vec![name("accel0")],
+        sensors: vec![SensorGrant { name: name("accel0"), rate_hz: None, exclusive: false }],
         publish: vec![name("vibration/summary")],
-        subscribe: vec![],
         wake: vec![name("fault")],
+        ..Grants::default()
     };
     assert_eq!(sentinel.grants, grants);
     assert_eq!(sentinel.config[0], (name("baseline_rms_q4"), "2288".to_owned()));
@@ -66,6 +69,119 @@ fn the_example_says_what_it_means() {
     assert_eq!(manifest.scenario, Some(scenario));
 }
 
+/// The complete example of the page about manifests.
+fn page_example() -> &'static str {
+    let page = include_str!("../../../docs/manifest.md");
+    let (_, rest) = page.split_once("```toml\n").expect("an example");
+    rest.split_once("```").expect("its end").0
+}
+
+#[test]
+fn every_kind_of_grant_and_limit_is_read() {
+    let manifest = parse(page_example());
+    let watch = manifest.container("watch").unwrap();
+    let grants = Grants {
+        pins: vec![
+            PinGrant { label: name("door"), mode: PinMode::Input, exclusive: false },
+            PinGrant { label: name("led"), mode: PinMode::Output, exclusive: true },
+        ],
+        i2c: vec![I2cGrant { bus: name("i2c-1"), addresses: vec![0x48, 0x49], exclusive: true }],
+        spi: vec![SpiGrant { device: name("flash"), exclusive: false }],
+        publish: vec![name("room/temperature"), name("room/alarm")],
+        subscribe: vec![name("room/set-point")],
+        wake: vec![name("alarm")],
+        kv_bytes: 1024,
+        ..Grants::default()
+    };
+    assert_eq!(watch.grants, grants);
+    assert_eq!((watch.limits.stack_bytes, watch.limits.timers, watch.limits.logs_per_second), (4096, 2, 5));
+    assert!(watch.args.is_empty());
+
+    let compressor = manifest.container("compressor").unwrap();
+    let sensor = SensorGrant { name: name("accel0"), rate_hz: Some(3000), exclusive: true };
+    assert_eq!(compressor.grants.sensors, [sensor]);
+
+    let report = manifest.container("report").unwrap();
+    assert_eq!(report.args, ["--format", "json"]);
+    assert_eq!(report.limits.fuel_per_second, 500_000_000);
+    let host = |host: &str, port| HostGrant { host: host.to_owned(), port };
+    assert_eq!(report.grants.hosts, [host("example.org", 443), host("192.168.1.10", 1883)]);
+    let files = FileGrant { guest: "/data".to_owned(), host: "/var/lib/cold-room".to_owned(), write: true };
+    assert_eq!(report.grants.files, [files]);
+
+    let small = "table = 0\nsubscriptions = 2\nhandles = 0\npayload = \"64B\"\n";
+    let text = page_example().replace("timers = 2\n", small);
+    let limits = parse(&text).container("watch").unwrap().limits;
+    assert_eq!((limits.table_elements, limits.subscriptions), (0, 2));
+    assert_eq!((limits.handles, limits.payload_bytes, limits.timers), (0, 64, 4));
+}
+
+#[test]
+fn topics_cross_between_the_cores_both_ways() {
+    for publisher in ["m", "a", "any"] {
+        for subscriber in ["m", "a", "any"] {
+            parse(&format!(
+                "manifest = 1\nname = \"n\"\n\
+                 [container.p]\nmodule = \"p\"\ncore = \"{publisher}\"\ngrants = {{ publish = [\"t\"] }}\n\
+                 [container.s]\nmodule = \"s\"\ncore = \"{subscriber}\"\ngrants = {{ subscribe = [\"t\"] }}\n"
+            ));
+        }
+    }
+}
+
+/// A manifest of two containers on A with these grants.
+fn two(first: &str, second: &str) -> Result<Manifest, coracle_manifest::ManifestErrors> {
+    let text = format!(
+        "manifest = 1\nname = \"n\"\n\
+         [container.one]\nmodule = \"one\"\ncore = \"a\"\ngrants = {{ {first} }}\n\
+         [container.two]\nmodule = \"two\"\ncore = \"a\"\ngrants = {{ {second} }}\n"
+    );
+    Manifest::parse(&text, Path::new("two.toml"))
+}
+
+#[test]
+fn only_what_is_exclusive_cannot_be_shared() {
+    let pin = |more: &str| format!("pins = [{{ label = \"led\", mode = \"output\"{more} }}]");
+    let i2c = |bus: &str, addresses: &str, more: &str| {
+        format!("i2c = [{{ bus = \"{bus}\", addresses = [{addresses}]{more} }}]")
+    };
+    let alone = ", exclusive = true";
+    let shared = ", exclusive = false";
+    for (first, second, allowed) in [
+        (pin(shared), pin(""), true),
+        (pin(alone), pin(""), false),
+        (pin(""), pin(alone), false),
+        (pin(alone), pin(alone), false),
+        (pin(alone), pin(alone).replace("led", "other"), true),
+        // The same name, but another kind of device.
+        (pin(alone), "spi = [{ device = \"led\" }]".to_owned(), true),
+        (i2c("one", "16", alone), i2c("one", "0x10", ""), false),
+        (i2c("one", "16, 17", alone), i2c("one", "18, 17", alone), false),
+        (i2c("one", "16", alone), i2c("two", "16", alone), true),
+        (i2c("one", "16", alone), i2c("one", "17", alone), true),
+        (i2c("one", "16", ""), i2c("one", "16", ""), true),
+    ] {
+        let result = two(&first, &second);
+        assert_eq!(result.is_ok(), allowed, "{first} and {second}: {result:?}");
+        let Err(errors) = result else { continue };
+        let [error] = errors.diagnostics() else { panic!("{errors}") };
+        assert!(error.related.is_some() && error.title.contains(" alone, so "), "{errors}");
+    }
+}
+
+#[test]
+fn folders_may_look_alike() {
+    let long = "/".to_owned() + &"x".repeat(100);
+    let files = format!(
+        "files = [{{ guest = \"{long}1\", host = \"/\" }}, {{ guest = \"{long}2\", host = \"/\" }}, {{ guest = \"/\", host = \"/..x\" }}]"
+    );
+    let manifest = two(&files, &files).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(manifest.container("one").unwrap().grants.files.len(), 3);
+    for path in ["", "/..", "/./x", "//", "/x/", "/x\\u0007", &("/".to_owned() + &"x".repeat(255))] {
+        assert!(two(&format!("files = [{{ guest = \"{path}\", host = \"/\" }}]"), "").is_err(), "{path}");
+    }
+}
+
 #[test]
 fn every_example_parses() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
@@ -86,11 +202,20 @@ fn what_a_manifest_leaves_out_gets_defaults() {
     let manifest = parse("manifest = 1\nname = \"n\"\n[container.c]\nmodule = \"c.wasm\"\ncore = \"any\"\n");
     let container = manifest.container("c").unwrap();
     let limits = Limits {
-        memory_bytes: coracle_manifest::DEFAULT_MEMORY_BYTES,
-        fuel_per_event: coracle_manifest::DEFAULT_FUEL_PER_EVENT,
-        queue_events: coracle_manifest::DEFAULT_QUEUE_EVENTS,
+        memory_bytes: 64 << 10,
+        stack_bytes: 8 << 10,
+        table_elements: 1024,
+        fuel_per_event: 10_000_000,
+        fuel_per_second: 0,
+        queue_events: 16,
+        timers: 4,
+        subscriptions: 8,
+        handles: 16,
+        logs_per_second: 20,
+        payload_bytes: 192,
     };
     assert_eq!(container.limits, limits);
+    assert!(container.args.is_empty() && container.config.is_empty());
     assert_eq!(container.grants, Grants::default());
     assert_eq!(container.placement.initial(), Core::M, "low power unless asked");
     assert!(manifest.sensors.is_empty() && manifest.wake.as_slice().is_empty());
@@ -156,6 +281,18 @@ error: module `tracker.wasm` imports `coracle:wake@1.request`, which is not gran
     assert_eq!(error.to_string(), expected);
     let colored = error.to_colored_string();
     assert!(colored.contains("\u{1b}[") && colored.contains("not granted"));
+}
+
+#[test]
+fn entries_of_lists_are_located_by_name() {
+    let manifest = parse(page_example());
+    let place = |container: &str, path: &[&str]| manifest.locate(container, path).map(|span| &page_example()[span]);
+    assert_eq!(place("watch", &["grants", "pins", "led", "mode"]), Some("\"output\""));
+    assert_eq!(place("watch", &["grants", "i2c", "i2c-1", "addresses"]), Some("[0x48, 0x49]"));
+    assert_eq!(place("watch", &["grants", "spi", "flash"]), Some("{ device = \"flash\" }"));
+    assert_eq!(place("compressor", &["grants", "sensors", "accel0", "rate_hz"]), Some("3000"));
+    assert_eq!(place("report", &["grants", "files", "/data", "write"]), Some("true"));
+    assert_eq!(place("report", &["grants", "hosts", "example.org:443"]), Some("\"example.org:443\""));
 }
 
 #[test]

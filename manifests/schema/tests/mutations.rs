@@ -3,13 +3,19 @@
 //! Every run prints its seed; `CORACLE_SEED=<number>` repeats it.
 
 use coracle_manifest::{MAX_PRINTED_ERRORS, Manifest};
-use proptest::prelude::{Just, Strategy, any};
+use proptest::prelude::{Strategy, any};
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use proptest::{collection::vec, prop_assert, prop_oneof};
 use std::path::Path;
 
-const EXAMPLE: &str = include_str!("../../examples/bearing-watch.toml");
+/// The manifest that runs, and the one of the page about manifests, which has every kind of grant.
+fn seeds() -> [&'static str; 2] {
+    let page = include_str!("../../../docs/manifest.md");
+    let example = page.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).expect("an example").0;
+    [include_str!("../../examples/bearing-watch.toml"), example]
+}
+
 const CASES: u32 = 4000;
 
 /// Pieces that are likely to lead somewhere.
@@ -109,7 +115,7 @@ fn reading_never_panics() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let input = (Just(EXAMPLE), vec(mutations(), 1..6)).prop_map(|(example, mutations)| {
+    let input = (select(seeds().to_vec()), vec(mutations(), 1..6)).prop_map(|(example, mutations)| {
         mutations.iter().fold(
             example.to_owned(),
             |text, mutation| {

@@ -1,18 +1,23 @@
-//! What a guest module sees, once for both sandboxes and the SDK: import names, signatures, errno, event layout, and
-//! the meaning of every host call.
+//! What a guest module sees, once for both sandboxes and the SDK: import names, signatures, errno and record layouts.
 //!
-//! The wasmi host (M core) and the Wasmtime host (A core) only move numbers between their engine and [`host`]; bounds
-//! checks, grant checks and results are decided here, so the two cores cannot drift apart. This crate does not know an
-//! engine, does not allocate and does no I/O: a call either reads what the container already holds or hands an effect
-//! to [`host::Services`].
+//! The specification is the text in `wit/coracle.wit`; a test compares [`IMPORTS`] with it. What the calls mean is
+//! implemented once, for both engines, in `coracle-container`. This crate does not know an engine, does not allocate and
+//! does no I/O.
 //!
 //! Rules of the interface (design.md section 4): core-module imports with WIT-style versioned module names; only
 //! `i32`/`i64`/`f32`/`f64` cross; the guest supplies the buffers; handles are per-container; a result is a count or a
-//! negative [`Errno`].
+//! negative [`Errno`]. The functions of `wasi_snapshot_preview1` keep WASI's own numbers ([`wasi`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
-pub mod host;
+mod imports;
+pub mod wasi;
+
+pub use imports::{Call, Cores, GrantKind, IMPORTS, Import, PARAMS_MAX, Type, find_import};
+use serde::{Deserialize, Serialize};
+
+/// A container, topic, sensor, pin, bus or reason name.
+pub type Name = heapless::String<NAME_BYTES_MAX>;
 
 /// Longest container, topic, sensor and wake-reason name, in bytes.
 pub const NAME_BYTES_MAX: usize = 31;
@@ -30,6 +35,28 @@ pub const WAKE_BYTES_MAX: usize = 8192;
 pub const BLOCK_SAMPLES_MAX: usize = 512;
 /// Longest log line of a guest, in bytes; a longer one is cut.
 pub const LOG_BYTES_MAX: usize = 160;
+/// Longest command-line argument, in bytes.
+pub const ARG_BYTES_MAX: usize = 63;
+/// Most command-line arguments, beside the name of the container.
+pub const ARGS_MAX: usize = 8;
+/// Most folders of the A core that a container sees.
+pub const FILES_MAX: usize = 4;
+/// Largest key-value store, in bytes, keys and lengths included.
+pub const KV_BYTES_MAX: usize = 4096;
+/// Most timers.
+pub const TIMERS_MAX: usize = 8;
+/// Most open handles.
+pub const HANDLES_MAX: usize = 4 * GRANTS_MAX;
+/// Most requests that wait for an answer.
+pub const REQUESTS_MAX: usize = 4;
+/// Most lines a second that a container's log may be allowed.
+pub const LOGS_PER_SECOND_MAX: u16 = 1000;
+/// Largest table, in elements.
+pub const TABLE_ELEMENTS_MAX: u32 = 4096;
+/// Largest engine stack, in bytes.
+pub const STACK_BYTES_MAX: u32 = 32 * 1024;
+/// The engine stack that a container keeps while it is idle, and the least it can be limited to, in bytes.
+pub const STACK_BYTES_MIN: u32 = 512;
 /// Most effects (messages, wakes, log lines) one event may cause.
 pub const EFFECTS_PER_EVENT_MAX: usize = 16;
 
@@ -37,6 +64,9 @@ pub const EFFECTS_PER_EVENT_MAX: usize = 16;
 pub const EXPORT_INIT: &str = "init";
 /// Export: `(kind: i32, source: i32, len: i32) -> i32`, called once an event. Negative ends the container.
 pub const EXPORT_ON_EVENT: &str = "on_event";
+/// Export: `() -> ()`, WASI's command: runs from start to end, and waits for its events itself. A module has this or
+/// [`EXPORT_ON_EVENT`].
+pub const EXPORT_COMMAND: &str = "_start";
 /// Export: the linear memory.
 pub const EXPORT_MEMORY: &str = "memory";
 /// Exported names of the mutable globals that image preparation exposes: this prefix, then the global's index.
@@ -44,24 +74,39 @@ pub const EXPORT_GLOBAL_PREFIX: &str = "coracle_global_";
 /// Exported name under which image preparation keeps a module's `start` function, run before `init`.
 pub const EXPORT_START: &str = "coracle_start";
 
-/// Negative results of host calls. The numbers are those of Linux, so that a C guest can use its `errno.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Negative results of host calls. The numbers are those of Linux, so that a C guest can use its `errno.h`. More may be
+/// added: a guest takes a number that it does not know as a call that did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(i32)]
 pub enum Errno {
-    /// A name that is not known here (configuration key, sensor).
+    /// A name that is not known here (configuration key, sensor, bus).
     NoEntry = 2,
-    /// A handle that was never opened.
+    /// The device or its bus failed.
+    Io = 5,
+    /// Nobody answered at that address, or the device is gone.
+    NoDevice = 6,
+    /// A handle that is not open.
     BadHandle = 9,
-    /// No event of that kind is being handled, or the queue behind the call is full: try at the next event.
+    /// Not now: no such event is being handled, or the queue behind the call is full. Try at the next event.
     Again = 11,
     /// The manifest does not grant this.
     Denied = 13,
     /// A pointer or length outside the guest's memory.
     Fault = 14,
+    /// Somebody else holds it alone.
+    Busy = 16,
     /// An argument that can never be right.
     Invalid = 22,
+    /// A quota or limit of the manifest is used up.
+    NoSpace = 28,
+    /// This core cannot do it.
+    NotHere = 52,
     /// The payload is over the limit of the call.
     TooLarge = 90,
+    /// The time is over.
+    TimedOut = 110,
+    /// The device answered and refused.
+    RemoteIo = 121,
 }
 
 impl Errno {
@@ -70,6 +115,24 @@ impl Errno {
     pub fn as_result(self) -> i32 {
         -(self as i32)
     }
+
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::NoEntry,
+        Self::Io,
+        Self::NoDevice,
+        Self::BadHandle,
+        Self::Again,
+        Self::Denied,
+        Self::Fault,
+        Self::Busy,
+        Self::Invalid,
+        Self::NoSpace,
+        Self::NotHere,
+        Self::TooLarge,
+        Self::TimedOut,
+        Self::RemoteIo,
+    ];
 }
 
 /// What kind of event `on_event` is told of.
@@ -82,13 +145,111 @@ pub enum EventKind {
     Message = 2,
     /// A wake with its payload; `source` is 0, `len` its bytes.
     Wake = 3,
+    /// A timer; `source` is its number.
+    Timer = 4,
+    /// The configuration changed; the payload is the changed keys, one a line.
+    Config = 5,
+    /// An edge of a pin that is watched; `source` is its handle, `tag` its level.
+    Pin = 6,
+    /// A request; `source` as for a message, `tag` is its number, the payload its body.
+    Request = 7,
+    /// The answer to a request of this container; `tag` is the request's number, `source` 0, or the [`Errno`] for which
+    /// there is no answer.
+    Reply = 8,
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Sensor, Self::Message, Self::Wake, Self::Timer, Self::Config, Self::Pin, Self::Request, Self::Reply];
+
     /// The kind with that number, as it crosses the wire and the guest boundary.
     #[must_use]
     pub fn from_u8(n: u8) -> Option<Self> {
-        [EventKind::Sensor, EventKind::Message, EventKind::Wake].into_iter().find(|k| *k as u8 == n)
+        Self::ALL.into_iter().find(|k| *k as u8 == n)
+    }
+
+    /// Its bit in a set of kinds.
+    #[must_use]
+    pub fn bit(self) -> u32 {
+        1 << (self as u8)
+    }
+}
+
+/// What `sensor.info` writes: [`SensorInfo::BYTES`] bytes, little-endian, in the order of the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SensorInfo {
+    /// Samples a second that the container gets.
+    pub rate_hz: u32,
+    /// Samples a second that its manifest allows it.
+    pub rate_max_hz: u32,
+    /// Samples in a block.
+    pub block: u32,
+    /// What one count is, in billionths of the sensor's unit.
+    pub scale_nano: u32,
+    /// 0 unknown, 1 m/s2, 2 degrees Celsius, 3 pascal, 4 volt, 5 per cent.
+    pub unit: u32,
+}
+
+impl SensorInfo {
+    /// Encoded size in bytes.
+    pub const BYTES: usize = 20;
+
+    /// The encoded record.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut out = [0; Self::BYTES];
+        let words = [self.rate_hz, self.rate_max_hz, self.block, self.scale_nano, self.unit];
+        for (to, word) in out.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+
+    /// The record at the start of `bytes`, or `None` when they are too few.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        Some(Self { rate_hz: word(0)?, rate_max_hz: word(4)?, block: word(8)?, scale_nano: word(12)?, unit: word(16)? })
+    }
+}
+
+/// What `event.current` and `event.wait` write: [`EventRecord::BYTES`] bytes, little-endian, in the order of the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventRecord {
+    /// [`EventKind`] as a number.
+    pub kind: u32,
+    /// See [`EventKind`].
+    pub source: u32,
+    /// Bytes of the payload; of a sensor block: samples.
+    pub len: u32,
+    /// See [`EventKind`]; 0 where it says nothing.
+    pub tag: u32,
+    /// When it happened, in microseconds of its source's clock.
+    pub time_us: u64,
+}
+
+impl EventRecord {
+    /// Encoded size in bytes.
+    pub const BYTES: usize = 24;
+
+    /// The encoded record.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut out = [0; Self::BYTES];
+        for (to, word) in out.chunks_exact_mut(4).zip([self.kind, self.source, self.len, self.tag]) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        out[16..].copy_from_slice(&self.time_us.to_le_bytes());
+        out
+    }
+
+    /// The record at the start of `bytes`, or `None` when they are too few.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let time_us = u64::from_le_bytes(bytes.get(16..24)?.try_into().ok()?);
+        Some(Self { kind: word(0)?, source: word(4)?, len: word(8)?, tag: word(12)?, time_us })
     }
 }
 
@@ -138,95 +299,6 @@ impl BlockHeader {
     }
 }
 
-/// The parameter list of an import; every import returns one `i32` except `time.now`, which returns an `i64`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Import {
-    /// Import module name.
-    pub module: &'static str,
-    /// Import field name.
-    pub name: &'static str,
-    /// Number of `i32` parameters.
-    pub params: usize,
-    /// Whether the result is an `i64` instead of an `i32`.
-    pub wide_result: bool,
-    /// The grant that links it, or `None` when every container has it.
-    pub grant: Option<GrantKind>,
-    /// Which call it is.
-    pub call: Call,
-}
-
-/// The kinds of grant that a manifest gives; the words are the keys of `[container.x.grants]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GrantKind {
-    /// `sensors`
-    Sensors,
-    /// `publish`
-    Publish,
-    /// `wake`
-    Wake,
-}
-
-impl GrantKind {
-    /// The manifest key.
-    #[must_use]
-    pub fn key(self) -> &'static str {
-        match self {
-            GrantKind::Sensors => "sensors",
-            GrantKind::Publish => "publish",
-            GrantKind::Wake => "wake",
-        }
-    }
-}
-
-/// The host calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// `log.write(level, ptr, len) -> 0`
-    LogWrite,
-    /// `config.get(key_ptr, key_len, ptr, cap) -> length of the value`, cut to `cap`
-    ConfigGet,
-    /// `event.read(ptr, cap) -> length of the payload`, cut to `cap`
-    EventRead,
-    /// `time.now() -> microseconds`: the time of the event being handled
-    TimeNow,
-    /// `sensor.open(name_ptr, name_len) -> handle`
-    SensorOpen,
-    /// `sensor.read_block(handle, header_ptr, samples_ptr, max_samples) -> samples`
-    SensorReadBlock,
-    /// `msg.publish(topic_ptr, topic_len, ptr, len) -> 0`
-    MsgPublish,
-    /// `wake.request(reason_ptr, reason_len, ptr, len) -> 0`
-    WakeRequest,
-}
-
-const fn import(
-    module: &'static str,
-    name: &'static str,
-    params: usize,
-    grant: Option<GrantKind>,
-    call: Call,
-) -> Import {
-    Import { module, name, params, wide_result: matches!(call, Call::TimeNow), grant, call }
-}
-
-/// Every import that exists. What is not in this table does not link on either core.
-pub const IMPORTS: [Import; 8] = [
-    import("coracle:log@1", "write", 3, None, Call::LogWrite),
-    import("coracle:config@1", "get", 4, None, Call::ConfigGet),
-    import("coracle:event@1", "read", 2, None, Call::EventRead),
-    import("coracle:time@1", "now", 0, None, Call::TimeNow),
-    import("coracle:sensor@1", "open", 2, Some(GrantKind::Sensors), Call::SensorOpen),
-    import("coracle:sensor@1", "read_block", 4, Some(GrantKind::Sensors), Call::SensorReadBlock),
-    import("coracle:msg@1", "publish", 4, Some(GrantKind::Publish), Call::MsgPublish),
-    import("coracle:wake@1", "request", 4, Some(GrantKind::Wake), Call::WakeRequest),
-];
-
-/// The entry of [`IMPORTS`] with those names.
-#[must_use]
-pub fn find_import(module: &str, name: &str) -> Option<&'static Import> {
-    IMPORTS.iter().find(|i| i.module == module && i.name == name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,13 +308,5 @@ mod tests {
         let header = BlockHeader { timestamp_us: 1 << 40, sequence: 7, rate_hz: 12_000, dropped: 3, count: 512 };
         assert_eq!(BlockHeader::from_bytes(&header.to_bytes()), Some(header));
         assert_eq!(BlockHeader::from_bytes(&header.to_bytes()[..23]), None);
-    }
-
-    #[test]
-    fn imports_are_named_once() {
-        for (i, a) in IMPORTS.iter().enumerate() {
-            assert!(!IMPORTS[i + 1..].iter().any(|b| (a.module, a.name) == (b.module, b.name)));
-            assert_eq!(find_import(a.module, a.name).map(|f| f.call), Some(a.call));
-        }
     }
 }

@@ -93,7 +93,7 @@ impl State {
 pub enum ExitReason {
     /// `init` or `on_event` returned a negative value.
     Returned(i32),
-    /// The guest trapped (unreachable, out-of-bounds access, division by zero, ...).
+    /// The guest trapped; what an older firmware says, which does not tell how.
     Trap,
     /// One event cost more fuel than `limits.fuel_per_event`.
     OutOfFuel,
@@ -107,6 +107,73 @@ pub enum ExitReason {
     StartFailed,
     /// The core it ran on was lost and no checkpoint of it was found.
     CoreLost,
+    /// `_start` ended: with `proc_exit` and this number, or by returning, which is 0.
+    Exited(i32),
+    /// The guest trapped, in that way and, where the engine tells it, at that place.
+    Trapped(TrapKind, Option<Place>),
+    /// It did not show signs of life for as long as its manifest asks.
+    Watchdog,
+    /// The core it needed could not be reached.
+    LinkLost,
+}
+
+/// How a guest trapped: the traps of the WebAssembly specification that are no limit of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TrapKind {
+    /// `unreachable`: what a panic or an abort compiles to.
+    Unreachable,
+    /// An access outside the memory.
+    MemoryOutOfBounds,
+    /// An access outside the table.
+    TableOutOfBounds,
+    /// A call through an empty element of the table.
+    IndirectCallToNull,
+    /// A call through the table to a function of another type.
+    BadSignature,
+    /// An integer division by zero.
+    DivisionByZero,
+    /// An integer division whose result does not fit.
+    IntegerOverflow,
+    /// A float that has no integer of the asked type.
+    BadConversion,
+}
+
+impl TrapKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Unreachable,
+        Self::MemoryOutOfBounds,
+        Self::TableOutOfBounds,
+        Self::IndirectCallToNull,
+        Self::BadSignature,
+        Self::DivisionByZero,
+        Self::IntegerOverflow,
+        Self::BadConversion,
+    ];
+
+    /// A short lower-case phrase.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable code",
+            Self::MemoryOutOfBounds => "memory access out of bounds",
+            Self::TableOutOfBounds => "table access out of bounds",
+            Self::IndirectCallToNull => "call through an empty table element",
+            Self::BadSignature => "indirect call of another type",
+            Self::DivisionByZero => "division by zero",
+            Self::IntegerOverflow => "integer overflow",
+            Self::BadConversion => "float without an integer of that type",
+        }
+    }
+}
+
+/// Where in a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Index of the function, imports included. Its name is in the module's name section.
+    pub function: u32,
+    /// Byte offset in the module, where the engine tells it; otherwise 0.
+    pub offset: u32,
 }
 
 impl ExitReason {
@@ -122,6 +189,10 @@ impl ExitReason {
             ExitReason::Killed => "killed",
             ExitReason::StartFailed => "start failed",
             ExitReason::CoreLost => "core lost",
+            ExitReason::Exited(_) => "exited",
+            ExitReason::Trapped(kind, _) => kind.as_str(),
+            ExitReason::Watchdog => "watchdog",
+            ExitReason::LinkLost => "link lost",
         }
     }
 }
@@ -130,6 +201,11 @@ impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ExitReason::Returned(code) => write!(f, "returned {code}"),
+            ExitReason::Exited(code) => write!(f, "exited {code}"),
+            ExitReason::Trapped(kind, None) => write!(f, "trapped: {}", kind.as_str()),
+            ExitReason::Trapped(kind, Some(Place { function, offset })) => {
+                write!(f, "trapped: {} in function {function} at offset {offset:#x}", kind.as_str())
+            }
             other => f.write_str(other.as_str()),
         }
     }

@@ -18,8 +18,8 @@ pub struct Versions {
     pub max: u16,
 }
 
-/// What this build speaks. Version 1 was never released.
-pub const VERSIONS: Versions = Versions { min: 2, max: 2 };
+/// What this build speaks. Versions 1 and 2 were never released.
+pub const VERSIONS: Versions = Versions { min: 3, max: 3 };
 
 impl Versions {
     /// The newest version that both speak.

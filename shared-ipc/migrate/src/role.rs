@@ -20,7 +20,7 @@
 //! A source whose link goes down before the commit point runs on. A target whose link goes down before Ready drops its
 //! copy; after Ready it is in doubt and keeps the copy, frozen, until the source (or its durable record) says which.
 
-use coracle_guest_abi::host::Name;
+use coracle_guest_abi::Name;
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::DigestBytes;

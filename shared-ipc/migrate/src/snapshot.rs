@@ -1,23 +1,23 @@
 //! The snapshot format: the portable state of a container that stopped between events.
 //!
-//! State = linear memory + mutable globals + host-side state (opened handles, counters, undelivered events and how far
-//! the container has seen its event streams). The same bytes restore on wasmi and on Wasmtime. Snapshots travel in a
+//! State = linear memory + mutable globals + host-side state (opened handles, clock, timers, filters, requests, the
+//! key-value store, counters, undelivered events and how far the container has seen its event streams). The same bytes restore on wasmi and on Wasmtime. Snapshots travel in a
 //! migration, lie in the M core's retained memory, and are the A core's checkpoint files; they are untrusted wherever
 //! they come from, so [`Snapshot::decode`] checks everything before anything is used.
 //!
 //! ```text
 //! "CSNP" | version u16 | 0 u16 | body_len u32 | body | sha256 of all before it
-//! body = postcard(Head) | Head.events times (postcard(EventHead) | payload) | runs: (offset u32 | len u32 | bytes)*
+//! body = postcard(Head) | kv | Head.events times (postcard(EventHead) | payload) | runs: (offset u32 | len u32 | bytes)*
 //! ```
 //! Integers outside postcard are little-endian. Memory that no run covers is zero; the runs ascend and do not overlap.
 
-use coracle_guest_abi::{WAKE_BYTES_MAX, host::Name};
+use coracle_guest_abi::{GRANTS_MAX, KV_BYTES_MAX, Name, REQUESTS_MAX, TIMERS_MAX, WAKE_BYTES_MAX};
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The version this code writes, and the only one it reads.
-pub const SNAPSHOT_VERSION: u16 = 1;
+pub const SNAPSHOT_VERSION: u16 = 2;
 /// Most mutable globals a portable module has.
 pub const GLOBALS_MAX: usize = 16;
 /// Most undelivered events that travel along.
@@ -58,6 +58,64 @@ pub struct HostState {
     pub handled: u64,
     /// Sequence number of the last event that was queued for it: what is not above it is a repeat.
     pub cursor: u64,
+    /// Its own clock at the capture, in microseconds. It stands still until the container runs again.
+    pub clock_us: u64,
+    /// Its timers, on its own clock; the index is the timer's number.
+    pub timers: [Option<Timer>; TIMERS_MAX],
+    /// What it asked of its sensors, in the order of its grants.
+    pub sensors: [SensorUse; GRANTS_MAX],
+    /// The edges that it watches of its pins, in the order of its grants.
+    pub pins: [PinUse; GRANTS_MAX],
+    /// Bit mask of the granted topics that it does not want at present.
+    pub unsubscribed: u8,
+    /// Requests that wait for an answer.
+    pub requests: [Option<Request>; REQUESTS_MAX],
+    /// Number of the last request.
+    pub last_request: u32,
+    /// Times that random bytes were taken.
+    pub random: u64,
+    /// Changes of its configuration since it was created.
+    pub config_version: u32,
+}
+
+/// A timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// When it becomes an event, on the container's clock in microseconds.
+    pub due_us: u64,
+    /// How often, in microseconds; 0: once.
+    pub period_us: u64,
+    /// How much later it may be, in microseconds.
+    pub slack_us: u64,
+}
+
+/// What a container asked of one of its sensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SensorUse {
+    /// It closed the handle: no block is an event.
+    pub off: bool,
+    /// Samples a second that it asked for; 0: what is granted.
+    pub rate_hz: u32,
+    /// A block is an event only if one of its samples is below the first or above the second.
+    pub threshold: Option<(i32, i32)>,
+}
+
+/// What a container asked of one of its pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PinUse {
+    /// 0 none, 1 rising, 2 falling, 3 both.
+    pub edges: u8,
+    /// How long a level has to last to count, in microseconds.
+    pub debounce_us: u32,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Its number.
+    pub id: u32,
+    /// When nobody waits for the answer any more, on the container's clock in microseconds.
+    pub due_us: u64,
 }
 
 /// Everything in the body before the events.
@@ -73,6 +131,8 @@ pub struct Head {
     pub globals: Vec<GlobalValue, GLOBALS_MAX>,
     /// Length of the linear memory in bytes.
     pub memory_len: u32,
+    /// Length of the key-value store in bytes.
+    pub kv_len: u16,
     /// Number of undelivered events.
     pub events: u8,
 }
@@ -84,8 +144,10 @@ pub struct EventHead {
     pub seq: u64,
     /// `EventKind` as a number.
     pub kind: u8,
-    /// Sensor handle or topic index.
+    /// Sensor handle, topic index or whatever the kind says.
     pub source: u8,
+    /// What the kind says; mostly 0.
+    pub tag: u32,
     /// Time of the event in microseconds.
     pub time_us: u64,
     /// Payload bytes.
@@ -148,29 +210,32 @@ impl Writer<'_> {
     }
 }
 
-/// Encodes a snapshot into `out` and returns the number of bytes used. `head.events` and `head.memory_len` are set
-/// from the arguments; what the caller wrote there does not matter.
+/// Encodes a snapshot into `out` and returns the number of bytes used. The lengths and counts in `head` are set from the
+/// arguments; what the caller wrote there does not matter. `kv` is the key-value store as the container crate writes it.
 ///
 /// # Errors
 /// [`SnapshotError::NoSpace`] when `out` is too small, [`SnapshotError::TooLarge`] when there are too many events, a
-/// payload over its limit, or a memory over 4 GiB.
+/// payload or the store over its limit, or a memory over 4 GiB.
 pub fn encode<'e>(
     head: &Head,
+    kv: &[u8],
     events: impl Iterator<Item = (EventHead, &'e [u8])> + Clone,
     memory: &[u8],
     out: &mut [u8],
 ) -> Result<usize, SnapshotError> {
     let count = events.clone().count();
-    if count > EVENTS_MAX {
+    if count > EVENTS_MAX || kv.len() > KV_BYTES_MAX {
         return Err(SnapshotError::TooLarge);
     }
     let head = Head {
+        kv_len: u16::try_from(kv.len()).map_err(|_| SnapshotError::TooLarge)?,
         events: u8::try_from(count).map_err(|_| SnapshotError::TooLarge)?,
         memory_len: u32::try_from(memory.len()).map_err(|_| SnapshotError::TooLarge)?,
         ..head.clone()
     };
     let mut w = Writer { out, at: PREFIX_BYTES };
     w.put_postcard(&head)?;
+    w.put(kv)?;
     for (event, payload) in events {
         if payload.len() > WAKE_BYTES_MAX {
             return Err(SnapshotError::TooLarge);
@@ -231,6 +296,7 @@ fn runs(memory: &[u8]) -> impl Iterator<Item = core::ops::Range<usize>> + '_ {
 #[derive(Debug, Clone)]
 pub struct Snapshot<'a> {
     head: Head,
+    kv: &'a [u8],
     events: &'a [u8],
     runs: &'a [u8],
     digest: DigestBytes,
@@ -263,9 +329,12 @@ impl<'a> Snapshot<'a> {
         }
         let body = bytes.get(PREFIX_BYTES..end).ok_or(SnapshotError::Malformed)?;
         let (head, rest): (Head, _) = postcard::take_from_bytes(body).map_err(|_| SnapshotError::Malformed)?;
-        if usize::from(head.events) > EVENTS_MAX {
+        let kv_len = usize::from(head.kv_len);
+        if usize::from(head.events) > EVENTS_MAX || kv_len > KV_BYTES_MAX {
             return Err(SnapshotError::TooLarge);
         }
+        let kv = rest.get(..kv_len).ok_or(SnapshotError::Malformed)?;
+        let rest = rest.get(kv_len..).ok_or(SnapshotError::Malformed)?;
         // Walk both lists once, so that the iterators cannot come upon anything bad later.
         let mut events = EventIter { rest };
         for _ in 0..head.events {
@@ -285,7 +354,7 @@ impl<'a> Snapshot<'a> {
         if !iter.rest.is_empty() {
             return Err(SnapshotError::Malformed);
         }
-        Ok(Self { head, events, runs, digest })
+        Ok(Self { head, kv, events, runs, digest })
     }
 
     /// The head.
@@ -298,6 +367,12 @@ impl<'a> Snapshot<'a> {
     #[must_use]
     pub fn digest(&self) -> &DigestBytes {
         &self.digest
+    }
+
+    /// The key-value store, unchecked: the container crate checks it.
+    #[must_use]
+    pub fn kv(&self) -> &'a [u8] {
+        self.kv
     }
 
     /// The undelivered events in order, with their payloads.
@@ -324,10 +399,10 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// A digest of what the guest itself can tell apart: its image, memory, globals, handles and how many events it has
-/// handled. Two runs of the same events end with the same value, wherever the container lived in between.
+/// A digest of what the guest itself can tell apart: its image, memory, globals, store, handles and how many events it has
+/// handled, without its clock. Two runs of the same events end with the same value, wherever the container lived in between.
 #[must_use]
-pub fn state_digest(head: &Head, memory: &[u8]) -> DigestBytes {
+pub fn state_digest(head: &Head, kv: &[u8], memory: &[u8]) -> DigestBytes {
     let mut hash = Sha256::new();
     hash.update(head.image);
     hash.update(head.host.handled.to_le_bytes());
@@ -342,6 +417,7 @@ pub fn state_digest(head: &Head, memory: &[u8]) -> DigestBytes {
         hash.update([tag]);
         hash.update(bits.to_le_bytes());
     }
+    hash.update(kv);
     hash.update(memory);
     hash.finalize().into()
 }
@@ -394,15 +470,16 @@ mod tests {
         Head {
             name: "tracker".try_into().unwrap(),
             image: [7; 32],
-            host: HostState { handles: 1, initialised: true, handled: 5, cursor: 9 },
+            host: HostState { handles: 1, initialised: true, handled: 5, cursor: 9, ..HostState::default() },
             globals: [GlobalValue::I32(1024), GlobalValue::F64(f64::NAN.to_bits())].into_iter().collect(),
             memory_len: 0,
+            kv_len: 0,
             events: 0,
         }
     }
 
     fn sample() -> (StdVec<(EventHead, &'static [u8])>, StdVec<u8>) {
-        let event = |seq, len| EventHead { seq, kind: 2, source: 0, time_us: 77, len };
+        let event = |seq, len| EventHead { seq, kind: 2, source: 0, tag: 5, time_us: 77, len };
         let mut memory = vec![0; 300];
         memory[3] = 1;
         memory[10] = 2;
@@ -414,7 +491,7 @@ mod tests {
     fn encoded() -> StdVec<u8> {
         let (events, memory) = sample();
         let mut out = vec![0; 2048];
-        let n = encode(&head(), events.iter().copied(), &memory, &mut out).unwrap();
+        let n = encode(&head(), b"store", events.iter().copied(), &memory, &mut out).unwrap();
         out.truncate(n);
         out
     }
@@ -424,7 +501,8 @@ mod tests {
         let bytes = encoded();
         let snapshot = Snapshot::decode(&bytes).unwrap();
         let (events, memory) = sample();
-        assert_eq!(snapshot.head(), &Head { memory_len: 300, events: 2, ..head() });
+        assert_eq!(snapshot.head(), &Head { memory_len: 300, kv_len: 5, events: 2, ..head() });
+        assert_eq!(snapshot.kv(), b"store");
         assert_eq!(snapshot.events().collect::<StdVec<_>>(), events);
         let mut back = vec![0xAA; 300];
         snapshot.fill_memory(&mut back).unwrap();
@@ -471,16 +549,17 @@ mod tests {
 
     #[test]
     fn the_state_digest_sees_every_part_of_the_state() {
-        let base = state_digest(&head(), b"memory");
-        assert_ne!(base, state_digest(&head(), b"memorz"));
+        let base = state_digest(&head(), b"kv", b"memory");
+        assert_ne!(base, state_digest(&head(), b"kv", b"memorz"));
+        assert_ne!(base, state_digest(&head(), b"kw", b"memory"));
         let mut other = head();
         other.globals[0] = GlobalValue::I32(1025);
-        assert_ne!(base, state_digest(&other, b"memory"));
+        assert_ne!(base, state_digest(&other, b"kv", b"memory"));
         let mut other = head();
         other.host.handled += 1;
-        assert_ne!(base, state_digest(&other, b"memory"));
+        assert_ne!(base, state_digest(&other, b"kv", b"memory"));
         let mut other = head();
         other.host.cursor += 1;
-        assert_eq!(base, state_digest(&other, b"memory"), "the guest cannot see its cursor");
+        assert_eq!(base, state_digest(&other, b"kv", b"memory"), "the guest cannot see its cursor");
     }
 }

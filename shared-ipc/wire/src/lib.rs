@@ -11,11 +11,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod spec;
-
 use coracle_bulk::BulkRef;
-use coracle_guest_abi::host::Name;
-use coracle_guest_abi::{GRANTS_MAX, MESSAGE_BYTES_MAX};
+use coracle_guest_abi::{Errno, GRANTS_MAX, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, Name, SensorInfo};
 use coracle_lifecycle::{ExitReason, State};
 use coracle_link::Channel;
 use coracle_migrate::role::{MigrationId, RefuseReason, Step};
@@ -23,8 +20,8 @@ use coracle_migrate::snapshot::DigestBytes;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-pub use spec::{ContainerSpec, Limits, MEMORY_BYTES_MAX, QUEUE_LEN_MAX, SPEC_BYTES_MAX};
-
+/// Largest encoded specification of a container, in bytes: what the largest manifest needs.
+pub const SPEC_BYTES_MAX: usize = 8448;
 /// Longest explanation in a refusal, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 96;
 /// Endpoint of the link on the M core, announced by name service. NXP's examples use the same.
@@ -41,6 +38,77 @@ pub enum Power {
     Asleep,
 }
 
+/// Largest payload of an event that travels, in bytes: a message, and of a request who asks.
+pub const EVENT_BYTES_MAX: usize = 1 + NAME_BYTES_MAX + MESSAGE_BYTES_MAX;
+
+/// What a container wants of a device of the other core.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DeviceCall {
+    /// The level of a pin.
+    PinRead {
+        /// Its label.
+        label: Name,
+    },
+    /// Set a pin.
+    PinWrite {
+        /// Its label.
+        label: Name,
+        /// The level.
+        high: bool,
+    },
+    /// Write, then read, on an I2C bus.
+    I2c {
+        /// The bus.
+        bus: Name,
+        /// Seven bits.
+        address: u8,
+        /// What is written.
+        write: Vec<u8, MESSAGE_BYTES_MAX>,
+        /// How many bytes are read.
+        read: u16,
+    },
+    /// A transaction with an SPI device.
+    Spi {
+        /// The device.
+        device: Name,
+        /// What is written.
+        write: Vec<u8, MESSAGE_BYTES_MAX>,
+        /// How many bytes are read.
+        read: u16,
+    },
+    /// What a sensor gives.
+    SensorInfo {
+        /// Its name.
+        name: Name,
+    },
+}
+
+/// The answer to a [`DeviceCall`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DeviceAnswer {
+    /// It is done.
+    Done,
+    /// A pin's level.
+    Level(bool),
+    /// Bytes that were read.
+    Bytes(Vec<u8, MESSAGE_BYTES_MAX>),
+    /// What a sensor gives.
+    Info(SensorInfo),
+}
+
+/// What a container on A wants of a sensor of M.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteSensor {
+    /// Its name.
+    pub name: Name,
+    /// Most samples a second: what is granted, or less if the container asked for less; 0: as many as it gives.
+    pub rate_hz: u32,
+    /// See `sensor.set_threshold`.
+    pub threshold: Option<(i32, i32)>,
+    /// No block is wanted at present.
+    pub off: bool,
+}
+
 /// Messages from A to M.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToM {
@@ -50,7 +118,7 @@ pub enum ToM {
     Deploy {
         /// Comes back in the answer.
         token: u16,
-        /// postcard of a [`ContainerSpec`].
+        /// postcard of a `ContainerSpec` of the container crate.
         spec: BulkRef,
         /// The prepared module.
         module: BulkRef,
@@ -115,6 +183,66 @@ pub enum ToM {
         /// The reasons whose rules, and whose past, stay.
         reasons: Vec<Name, GRANTS_MAX>,
     },
+    /// A container on A published this, and a container that M serves subscribes the topic. Kept by A until answered by
+    /// [`FromM::Taken`].
+    Publish {
+        /// Life of A that it was published in.
+        epoch: u32,
+        /// Counts A's messages in that life from 1: what is not above the last one is a repeat.
+        number: u32,
+        /// The topic.
+        topic: Name,
+        /// The time on M's clock, in microseconds; 0 where it is not known.
+        time_us: u64,
+        /// Of a request: its number. The payload is then that of an `EventKind::Request`.
+        request: Option<u32>,
+        /// The payload.
+        payload: Vec<u8, EVENT_BYTES_MAX>,
+    },
+    /// The value of a topic, for who subscribes later. An empty one removes it.
+    Retain {
+        /// The topic.
+        topic: Name,
+        /// The payload.
+        payload: Vec<u8, MESSAGE_BYTES_MAX>,
+    },
+    /// A container on A answers a request of one on M.
+    Reply {
+        /// Who asked.
+        to: Name,
+        /// The request's number.
+        id: u32,
+        /// The body.
+        payload: Vec<u8, MESSAGE_BYTES_MAX>,
+    },
+    /// The configuration of a container changed while it runs, or would run, on M.
+    Configure {
+        /// Its name.
+        name: Name,
+        /// postcard of the list of keys and values.
+        config: BulkRef,
+    },
+    /// A container on A uses a device of M. Answered by [`FromM::Device`].
+    Device {
+        /// Comes back in the answer.
+        token: u32,
+        /// What it wants. A checked its grants.
+        call: DeviceCall,
+    },
+    /// What a container on A wants of M's sensors, all of them. Its blocks come as [`FromM::Block`].
+    Sensors {
+        /// The container: one that [`ToM::Remote`] named, or a portable one.
+        name: Name,
+        /// The sensors in the order of its grants.
+        sensors: Vec<RemoteSensor, GRANTS_MAX>,
+    },
+    /// Unix time minus M's clock, in microseconds.
+    WallClock {
+        /// The difference.
+        offset_us: i64,
+    },
+    /// A took the block of a [`FromM::Block`].
+    Free(BulkRef),
 }
 
 impl ToM {
@@ -123,7 +251,7 @@ impl ToM {
     #[must_use]
     pub fn channel(&self) -> Channel {
         match self {
-            Self::Query => Channel::Bulk,
+            Self::Query | Self::Device { .. } | Self::Free(_) => Channel::Bulk,
             Self::Begin
             | Self::Deploy { .. }
             | Self::Remote { .. }
@@ -134,7 +262,13 @@ impl ToM {
             | Self::MoveOut { .. }
             | Self::Migrate { .. }
             | Self::Lockstep(_)
-            | Self::KeepWakeRules { .. } => Channel::Control,
+            | Self::KeepWakeRules { .. }
+            | Self::Publish { .. }
+            | Self::Retain { .. }
+            | Self::Reply { .. }
+            | Self::Configure { .. }
+            | Self::Sensors { .. }
+            | Self::WallClock { .. } => Channel::Control,
         }
     }
 }
@@ -259,6 +393,86 @@ pub enum FromM {
         /// Events that wait for A's acknowledgement.
         unacknowledged: u16,
     },
+    /// An event for a container on A that [`FromM::Event`] cannot express. Kept by M until acknowledged.
+    Delivery {
+        /// The container.
+        name: Name,
+        /// Its position in the container's event stream.
+        seq: u64,
+        /// `EventKind` as a number.
+        kind: u8,
+        /// See `EventKind`.
+        source: u8,
+        /// See `EventKind`.
+        tag: u32,
+        /// Time of the event in microseconds.
+        time_us: u64,
+        /// The payload.
+        payload: Vec<u8, EVENT_BYTES_MAX>,
+    },
+    /// A sensor block for a container on A. Not kept: what A does not take in time is lost and shows as a gap in the
+    /// blocks' sequence. Answered by [`ToM::Free`].
+    Block {
+        /// The container.
+        name: Name,
+        /// Index of the sensor in its grants.
+        sensor: u8,
+        /// Time of the first sample, in microseconds of the sensor's clock.
+        time_us: u64,
+        /// The encoded header and the samples.
+        payload: BulkRef,
+    },
+    /// Messages up to this number of that life of A are safe on M.
+    Taken {
+        /// From the message.
+        epoch: u32,
+        /// From the message.
+        number: u32,
+    },
+    /// The value of a topic, for who subscribes later. An empty one removes it.
+    Retain {
+        /// The topic.
+        topic: Name,
+        /// The payload.
+        payload: Vec<u8, MESSAGE_BYTES_MAX>,
+    },
+    /// A container on M answers a request of one on A.
+    Reply {
+        /// Who asked.
+        to: Name,
+        /// The request's number.
+        id: u32,
+        /// The body.
+        payload: Vec<u8, MESSAGE_BYTES_MAX>,
+    },
+    /// The answer to a [`ToM::Device`].
+    Device {
+        /// From the request.
+        token: u32,
+        /// What the device says.
+        answer: Result<DeviceAnswer, Errno>,
+    },
+    /// A [`ToM::Configure`] was taken; A may use its block anew.
+    Configured {
+        /// From the request.
+        name: Name,
+    },
+    /// A container on M was refused a call for want of a grant, for the first time with that call.
+    Refused {
+        /// The container.
+        name: Name,
+        /// The call's number in the table of imports.
+        call: u8,
+    },
+    /// More numbers of one container on M.
+    MoreStats {
+        /// Its name.
+        name: Name,
+        /// Log lines that were dropped.
+        logs_dropped: u32,
+        /// Heap that it takes on M beside its linear memory, in bytes; 0 where it is not measured.
+        overhead: u32,
+    },
 }
 
 impl FromM {
@@ -267,7 +481,15 @@ impl FromM {
     #[must_use]
     pub fn channel(&self) -> Channel {
         match self {
-            Self::Event { .. } | Self::Wake { .. } | Self::ContainerStats { .. } | Self::Stats { .. } => Channel::Bulk,
+            Self::Event { .. }
+            | Self::Wake { .. }
+            | Self::ContainerStats { .. }
+            | Self::MoreStats { .. }
+            | Self::Stats { .. }
+            | Self::Delivery { .. }
+            | Self::Block { .. }
+            | Self::Device { .. }
+            | Self::Refused { .. } => Channel::Bulk,
             Self::Holds { .. }
             | Self::InventoryEnd
             | Self::Deployed { .. }
@@ -275,7 +497,11 @@ impl FromM {
             | Self::Woken { .. }
             | Self::Exited { .. }
             | Self::MoveRefused { .. }
-            | Self::Migrate { .. } => Channel::Control,
+            | Self::Migrate { .. }
+            | Self::Taken { .. }
+            | Self::Retain { .. }
+            | Self::Reply { .. }
+            | Self::Configured { .. } => Channel::Control,
         }
     }
 }

@@ -3,8 +3,10 @@
 //! [`Qemu`] owns an emulator process and its run directory; [`firmware`] builds an ELF; [`wait_for`] waits for a
 //! state with a bound. What the firmware does is up to the tests.
 
+mod counted;
 mod qemu;
 
+pub use counted::run_counted;
 pub use qemu::{
     CONSOLE_FILE, DOORBELL_SOCKET, LaunchError, QEMU_PROGRAM, Qemu, SENSOR_SOCKET, SHARED_FILE, firmware, firmware_of,
     qemu_or_skip,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use coracle_boards::SharedLayout;
+use coracle_container::execute;
+use coracle_device::NoDevices;
 use coracle_link::Credit;
 use coracle_model::{Desired, Memories, Node, Output, Record};
 use coracle_platform::{DriverPort, PortEvent};
@@ -100,6 +102,12 @@ impl<'m> ASide<'m> {
                     let mut frame = frame.clone();
                     tamper(false, &mut frame);
                     self.port.send(&frame);
+                }
+                Output::Device { token, call } => {
+                    // What a container here uses is on M.
+                    let answer = execute(call, &mut NoDevices);
+                    self.node.device_answer(*token, answer, now_us);
+                    self.collect();
                 }
                 Output::Event(_) | Output::Reply(..) => {}
             }

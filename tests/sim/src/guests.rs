@@ -2,12 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
+use coracle_container::{ContainerSpec, Grants, Limits, List, SensorGrant};
 use coracle_engine::EngineHandle;
-use coracle_guest_abi::host::Grants;
 use coracle_model::{Desired, Placement, Plan};
 use coracle_policy::{Core, MoveCondition, MoveRule, MoveRules, WakeRule};
 use coracle_prepare::{AdmissionLimits, Prepared, prepare};
-use coracle_wire::{ContainerSpec, Limits};
 
 static ENGINE: LazyLock<EngineHandle> = LazyLock::new(|| EngineHandle::new().unwrap());
 
@@ -20,23 +19,27 @@ pub fn engine() -> EngineHandle {
 /// A plan for the module `text`.
 #[must_use]
 pub fn plan(name: &str, text: &str, memory: u32, queue: u16, placement: Placement, grants: Grants) -> Plan {
-    let Prepared { bytes, digest, portable, .. } =
+    let Prepared { bytes, digest, portable, names, .. } =
         prepare(&wat::parse_str(text).unwrap(), &AdmissionLimits { memory }).unwrap();
-    let limits = Limits { memory, fuel_per_event: 2_000_000, queue };
-    let spec =
-        ContainerSpec { name: name.try_into().unwrap(), image: digest, portable: portable.is_ok(), limits, grants };
-    Plan { spec, placement, module: Arc::new(bytes) }
+    let limits = Limits { memory, fuel_per_event: 2_000_000, queue, ..Limits::default() };
+    let (name, portable) = (name.try_into().unwrap(), portable.is_ok());
+    let spec = ContainerSpec { name, image: digest, portable, seed: [7; 16], limits, grants };
+    Plan { spec, placement, module: Arc::new(bytes), names: Arc::new(names) }
 }
 
-fn names(list: &[&str]) -> heapless::Vec<coracle_guest_abi::host::Name, 8> {
+fn names(list: &[&str]) -> List<coracle_guest_abi::Name, 8> {
     list.iter().map(|n| (*n).try_into().unwrap()).collect()
+}
+
+fn sensor(name: &str) -> List<SensorGrant, 8> {
+    [SensorGrant { name: name.try_into().unwrap(), rate_hz: 0, exclusive: false }].into_iter().collect()
 }
 
 /// Publishes four messages a sensor block and wakes A at blocks 12 to 17.
 #[must_use]
 pub fn sentinel() -> Plan {
     let grants = Grants {
-        sensors: names(&["accel0"]),
+        sensors: sensor("accel0"),
         publish: names(&["vibration/summary"]),
         wake: names(&["fault"]),
         ..Grants::default()

@@ -121,7 +121,7 @@ impl<'m> MSide<'m> {
         self.turns += 1;
         // A core's clock starts with the core.
         self.board.now_us = now_us - self.booted_us;
-        self.activity = self.core.run_once(&mut self.board).unwrap();
+        self.activity = self.core.run_once(&mut self.board, &mut coracle_device::NoDevices).unwrap();
         if std::mem::take(&mut self.board.asked) {
             sensor.asked = true;
         }

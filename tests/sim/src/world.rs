@@ -541,7 +541,7 @@ fn state_of(snapshot: &Snapshot<'_>, queued: Option<usize>) -> TrackerState {
         handled: memory[1024..].to_vec(),
         globals: head.globals.to_vec(),
         host: head.host,
-        digest: state_digest(head, &memory),
+        digest: state_digest(head, snapshot.kv(), &memory),
         queued: queued.unwrap_or(usize::from(head.events)),
     }
 }

@@ -13,6 +13,7 @@
 
 mod board;
 mod crash;
+mod devices;
 mod heap;
 mod logger;
 mod resource_table;

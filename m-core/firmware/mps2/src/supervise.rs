@@ -4,6 +4,7 @@ use coracle_board_api::{Budget, SharedLayout, Sleep as _, debug};
 use coracle_m_supervisor::{Activity, Core};
 
 use crate::board::Board;
+use crate::devices::devices;
 use crate::heap::heap_use;
 
 /// Runs the supervisor on the board, for ever.
@@ -14,9 +15,10 @@ pub fn supervise(mut board: Board, layout: &SharedLayout, budget: Budget) -> ! {
     let Ok(mut core) = Core::new(board.shared, layout, budget, Some(board.loaded_table)) else {
         panic!("the shared memory is smaller than its layout");
     };
+    let mut devices = devices();
     let (mut peak_bytes, mut containers) = (0, 0);
     loop {
-        match core.run_once(&mut board) {
+        match core.run_once(&mut board, &mut devices) {
             Ok(activity) => {
                 // With every container that comes or goes, so that `cargo xtask size` can tell what each takes.
                 let (heap, known) = (heap_use(), core.containers().count());
