@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use coracle_boards::Board;
 use coracle_test_kernel::build::{CROSS_COMPILER, GUEST_TARGET as KERNEL_GUEST_TARGET};
 use coracle_test_kernel::packages;
-use coracle_test_sdk::{assemblyscript, c};
+use coracle_test_sdk::{assemblyscript, c, wasi};
 
 use crate::runs;
 
@@ -91,9 +91,11 @@ pub(crate) fn kernel_test() -> Result<()> {
     packages::kernel().context("there is no kernel for the kernel test").map(drop)
 }
 
-/// What builds the guests in C and AssemblyScript: tools, and the AssemblyScript compiler in its cache.
+/// What builds the guests in C and AssemblyScript and programs for WASI: tools, a Rust target, and the AssemblyScript
+/// compiler in its cache.
 pub(crate) fn guest_languages() -> Result<()> {
     install(&GUEST_TOOLS)?;
+    rust_target(wasi::TARGET)?;
     assemblyscript::install().context("there is no AssemblyScript compiler")
 }
 

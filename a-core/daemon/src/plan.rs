@@ -155,11 +155,8 @@ fn grants(container: &Container) -> Result<Grants> {
     };
     let spi = |d: &coracle_manifest::SpiGrant| SpiGrant { device: d.device.clone(), exclusive: d.exclusive };
     let host = |h: &coracle_manifest::HostGrant| HostGrant { host: h.host.clone(), port: h.port };
-    let file = |f: &coracle_manifest::FileGrant| FileGrant {
-        guest: f.guest.clone(),
-        host: f.host.clone(),
-        write: f.write,
-    };
+    let file =
+        |f: &coracle_manifest::FileGrant| FileGrant { guest: f.guest.clone(), host: f.host.clone(), write: f.write };
     let all = || {
         Some(Grants {
             sensors: list(granted.sensors.iter().map(sensor))?,

@@ -20,7 +20,7 @@ use wasmtime::{
     WasmBacktrace, WasmParams, WasmResults,
 };
 
-use crate::host::{Data, Host, Lent, ProcessExit, Side, function, lock, signature};
+use crate::host::{CALLS_PER_SLICE_MAX, Data, Host, Lent, ProcessExit, Side, function, lock, signature};
 use crate::{CaptureError, EngineHandle, LoadError};
 
 /// A slice of fuel that lasts some ten milliseconds on the slowest A core: the longest that other work waits for a guest.
@@ -189,7 +189,7 @@ impl Container {
     }
 
     /// Moves the container's clock to `now_us`, a time of this core's clock, and continues what [`Container::begin`]
-    /// began for about `slice_fuel` units of fuel, counted in steps of 100 000. An event that needs more than
+    /// began for about `slice_fuel` units of fuel, counted in steps of 100 000, or for 1000 host calls. An event that needs more than
     /// `limits.fuel_per_event` in all ends the container; of a command, every wait for an event or the time starts that
     /// budget anew.
     ///
@@ -197,7 +197,7 @@ impl Container {
     /// by itself stay.
     pub fn run(&mut self, now_us: u64, slice_fuel: u64) -> Step {
         self.side.host.set_now(now_us);
-        // Only if something panics below does the placeholder stay.
+        // The placeholder stays only if something below panics.
         let (mut call, interval) = match mem::replace(&mut self.activity, Activity::Exited(ExitReason::Trap, None)) {
             Activity::Idle(machine) => {
                 self.activity = Activity::Idle(machine);
@@ -219,6 +219,7 @@ impl Container {
             Activity::Running { call, interval } => (call, interval),
         };
         let mut slice_left = slice_fuel;
+        self.side.calls = 0;
         let step = loop {
             if self.side.host.waiting().is_some() {
                 break Step::Parked;
@@ -229,12 +230,16 @@ impl Container {
             if let Poll::Ready(ended) = polled {
                 return self.ended(ended);
             }
-            if !self.side.host.is_parked() {
-                self.side.fuel.yielded(interval);
-                slice_left = slice_left.saturating_sub(interval);
-                if slice_left == 0 {
-                    break Step::Pending;
-                }
+            if self.side.host.is_parked() {
+                continue;
+            }
+            if self.side.calls >= CALLS_PER_SLICE_MAX {
+                break Step::Pending;
+            }
+            self.side.fuel.yielded(interval);
+            slice_left = slice_left.saturating_sub(interval);
+            if slice_left == 0 {
+                break Step::Pending;
             }
         };
         self.activity = Activity::Running { call, interval };

@@ -25,11 +25,17 @@ pub(crate) struct Side {
     pub(crate) fuel: Fuel,
     /// Length of the linear memory in bytes when it was looked at last.
     pub(crate) memory_bytes: usize,
+    /// Host calls since the guest was continued.
+    pub(crate) calls: u32,
 }
+
+/// Host calls after which a guest gives the thread back. They cost next to no fuel, but time: a guest that does nothing
+/// else would hold the thread for seconds within one slice.
+pub(crate) const CALLS_PER_SLICE_MAX: u32 = 1000;
 
 impl Side {
     pub(crate) fn new(host: Host) -> Self {
-        Self { host, fuel: Fuel::default(), memory_bytes: 0 }
+        Self { host, fuel: Fuel::default(), memory_bytes: 0, calls: 0 }
     }
 
     /// What lies in [`Data::lent`] while the container has its own.
@@ -149,11 +155,21 @@ async fn call(
             _ => 0,
         };
     }
-    let value = match guest(&mut caller, |memory, side, files| match files.dispatch(import.call, &args, memory, side) {
-        Some(outcome) => outcome,
-        None => dispatch(import.call, &args, memory, &mut side.host),
-    }) {
-        Outcome::Return(value) => value,
+    let (outcome, calls) = guest(&mut caller, |memory, side, files| {
+        side.calls = side.calls.saturating_add(1);
+        let outcome = match files.dispatch(import.call, &args, memory, side) {
+            Some(outcome) => outcome,
+            None => dispatch(import.call, &args, memory, &mut side.host),
+        };
+        (outcome, side.calls)
+    });
+    let value = match outcome {
+        Outcome::Return(value) => {
+            if calls >= CALLS_PER_SLICE_MAX {
+                suspend().await;
+            }
+            value
+        }
         Outcome::Exit(code) => return Err(Error::new(ProcessExit(code))),
         Outcome::Park => parked(&mut caller).await?,
     };

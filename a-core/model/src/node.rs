@@ -511,7 +511,11 @@ impl<'m> Node<'m> {
             Captured::Impossible => {
                 // An older record that stayed would be taken for the last state.
                 self.out.push_back(Output::Forget { name: name.clone() });
-                self.guest_log(name, 2, "what waits for it is over the limits of a snapshot: it would not survive this supervisor");
+                self.guest_log(
+                    name,
+                    2,
+                    "what waits for it is over the limits of a snapshot: it would not survive this supervisor",
+                );
             }
         }
     }

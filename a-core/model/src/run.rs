@@ -168,8 +168,7 @@ impl Node<'_> {
         let Ok(payload) = heapless::Vec::from_slice(&payload) else { return };
         let time_us = self.on_m_clock(self.now_us).unwrap_or(0);
         let topic = topic.clone();
-        let kept =
-            self.untaken.push(|epoch, number| ToM::Publish { epoch, number, topic, time_us, request, payload });
+        let kept = self.untaken.push(|epoch, number| ToM::Publish { epoch, number, topic, time_us, request, payload });
         if kept {
             self.losing = false;
         } else {

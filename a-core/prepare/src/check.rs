@@ -1,8 +1,6 @@
 //! Admission: what a module must have, must not use, and what binds it to the A core.
 
-use coracle_guest_abi::{
-    Cores, EXPORT_COMMAND, EXPORT_INIT, EXPORT_ON_EVENT, EXPORT_START, Import, Type, find_import,
-};
+use coracle_guest_abi::{Cores, EXPORT_COMMAND, EXPORT_INIT, EXPORT_ON_EVENT, EXPORT_START, Import, Type, find_import};
 use coracle_migrate::snapshot::GLOBALS_MAX;
 use wasmparser::{DataKind, ElementKind, FuncType, FunctionBody, Operator, TypeRef, ValType};
 

@@ -4,8 +4,8 @@ use coracle_guest_abi::{
     EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START,
 };
 use wasm_encoder::{
-    CodeSection, CustomSection, DataSection, ElementSection, ExportKind, ExportSection, FunctionSection, GlobalSection, ImportSection,
-    MemorySection, TableSection, TypeSection,
+    CodeSection, CustomSection, DataSection, ElementSection, ExportKind, ExportSection, FunctionSection, GlobalSection,
+    ImportSection, MemorySection, TableSection, TypeSection,
     reencode::{Error, Reencode},
 };
 
@@ -20,7 +20,7 @@ pub(crate) fn encode(module: &Module<'_>) -> Result<Vec<u8>, PrepareError> {
 }
 
 fn encode_sections(module: &Module<'_>) -> Result<Vec<u8>, Error> {
-    let mut mender = Mender;
+    let mut mender = Mender::new(module);
     let mut out = wasm_encoder::Module::new();
     if let Some(reader) = &module.types {
         let mut section = TypeSection::new();

@@ -25,10 +25,7 @@ const FEATURES_OFF: &[(&str, WasmFeatures)] = &[
         "stack switching",
         OBJECTS.union(WasmFeatures::EXCEPTIONS).union(WasmFeatures::TAIL_CALL).union(WasmFeatures::STACK_SWITCHING),
     ),
-    (
-        "shared-everything threads",
-        OBJECTS.union(WasmFeatures::THREADS).union(WasmFeatures::SHARED_EVERYTHING_THREADS),
-    ),
+    ("shared-everything threads", OBJECTS.union(WasmFeatures::THREADS).union(WasmFeatures::SHARED_EVERYTHING_THREADS)),
     ("memory control", WasmFeatures::MEMORY_CONTROL),
 ];
 

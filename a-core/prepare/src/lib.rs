@@ -65,10 +65,11 @@ pub const PORTABLE_MEMORY_BYTES_MAX: u64 = (SNAPSHOT_BYTES_MAX - 32 * 1024) as u
 /// mended module is left as it is. [`prepare`] does this; tests do it to modules that are no images.
 ///
 /// # Errors
-/// [`PrepareError::Encode`] for what cannot be encoded.
+/// [`PrepareError`] for what cannot be read or encoded.
 pub fn mend(wasm: &[u8]) -> Result<Vec<u8>, PrepareError> {
+    let module = read::Module::read(wasm)?;
     let mut out = wasm_encoder::Module::new();
-    mend::Mender
+    mend::Mender::new(&module)
         .parse_core_module(&mut out, Parser::new(0), wasm)
         .map_err(|e| PrepareError::Encode { detail: e.to_string() })?;
     Ok(out.finish())

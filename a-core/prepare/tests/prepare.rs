@@ -251,7 +251,8 @@ fn a_module_that_needs_several_features_names_one_of_them() {
 
 #[test]
 fn a_module_that_no_feature_mends_is_not_told_of_features() {
-    for fields in ["(func (i32.const 0))", "(func (result i32))", "(func (drop (i32.add (i32.const 0) (i64.const 0))))"] {
+    for fields in ["(func (i32.const 0))", "(func (result i32))", "(func (drop (i32.add (i32.const 0) (i64.const 0))))"]
+    {
         let (error, text) = refused(fields);
         assert!(matches!(error, PrepareError::Invalid { .. }), "{fields}: {text}");
     }

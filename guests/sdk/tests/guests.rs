@@ -78,7 +78,8 @@ fn instance_address(name: &str) -> usize {
 fn grants(config: &[(&str, &str)]) -> Grants {
     let list = |names: &[&str]| names.iter().map(|n| (*n).try_into().unwrap()).collect();
     Grants {
-        sensors: std::iter::once(SensorGrant { name: SENSOR.try_into().unwrap(), rate_hz: 0, exclusive: false }).collect(),
+        sensors: std::iter::once(SensorGrant { name: SENSOR.try_into().unwrap(), rate_hz: 0, exclusive: false })
+            .collect(),
         publish: list(&[SUMMARY_TOPIC, DIAGNOSIS_TOPIC]),
         subscribe: list(&[SUMMARY_TOPIC]),
         wake: list(&[FAULT_REASON]),
@@ -263,16 +264,11 @@ fn guests_are_admitted_and_small() {
 }
 
 #[test]
-fn every_import_of_the_sdk_is_in_the_table_of_the_interface() {
-    let mut seen = Vec::new();
+fn every_import_is_in_the_table_of_the_interface() {
     for name in GUESTS {
         for (module, field) in prepared(name).imports {
             assert!(find_import(&module, &field).is_some(), "{name}: {module} {field}");
-            seen.push(field);
         }
-    }
-    for field in ["write", "get", "read", "open", "read_block", "publish", "request", "now"] {
-        assert!(seen.iter().any(|s| s == field), "no guest tests {field}");
     }
 }
 

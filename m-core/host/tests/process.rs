@@ -12,14 +12,15 @@ use coracle_board_api::sensor_wire::{Block, CREDIT, FRAME_BYTES_MAX};
 use coracle_board_api::{SharedLayout, Span};
 use coracle_boards::Board;
 use coracle_bulk::BulkWriter;
-use coracle_guest_abi::host::{Grants, Name};
+use coracle_container::{ContainerSpec, Grants, Limits, SensorGrant};
+use coracle_guest_abi::Name;
 use coracle_link::{CHANNEL, Credit, Event, FRAME_BYTES_MAX as LINK_BYTES_MAX, Frame, Initiator, VERSIONS, Versions};
 use coracle_rpmsg::{
     ControlWords, Driver, Endpoint, Instance, KICK_TO_DEVICE, Layout, PAYLOAD_BYTES_MAX, Received, Rpmsg as _,
     STATUS_DRIVER_OK, VringSize, read_table,
 };
 use coracle_shmem::{MappedFile, Region};
-use coracle_wire::{A_ENDPOINT, ContainerSpec, FromM, Limits, M_ENDPOINT, ToM};
+use coracle_wire::{A_ENDPOINT, FromM, M_ENDPOINT, ToM};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sha2::{Digest as _, Sha256};
@@ -174,7 +175,7 @@ impl<'m> A<'m> {
     /// Opens the first session with an M core that holds nothing, and returns the number of M's life.
     fn open_session(&mut self) -> u64 {
         let welcome = self.greet();
-        let Event::Up { version: 2, session } = self.link.receive(&welcome, 0) else { panic!("no session") };
+        let Event::Up { version: 3, session } = self.link.receive(&welcome, 0) else { panic!("no session") };
         assert_eq!(self.message(), FromM::InventoryEnd);
         self.tell(&ToM::Begin);
         session.m >> 24
@@ -238,7 +239,7 @@ fn a_hello_is_answered_and_logged() {
         assert!(words.next().unwrap().parse::<u64>().is_ok(), "{line}");
     }
     assert!(log.lines().next().unwrap().contains("M core started"), "{log}");
-    assert!(log.contains(" session with A opened, version 2\n"), "{log}");
+    assert!(log.contains(" session with A opened, version 3\n"), "{log}");
     drop(host);
 }
 
@@ -370,9 +371,11 @@ fn the_sensor_is_asked_once_a_block_and_again_when_it_reconnects() {
     .unwrap();
     let name = Name::try_from("listener").unwrap();
     let mut grants = Grants::default();
-    grants.sensors.push(Name::try_from("vibration").unwrap()).unwrap();
-    let limits = Limits { memory: 65536, fuel_per_event: 10_000, queue: 4 };
-    let spec = ContainerSpec { name, image: Sha256::digest(&module).into(), portable: false, limits, grants };
+    let sensor = SensorGrant { name: Name::try_from("vibration").unwrap(), rate_hz: 0, exclusive: false };
+    grants.sensors.push(sensor).unwrap();
+    let limits = Limits { memory: 65536, fuel_per_event: 10_000, queue: 4, ..Limits::default() };
+    let image = Sha256::digest(&module).into();
+    let spec = ContainerSpec { name, image, portable: false, seed: [0; 16], limits, grants };
     let mut bytes = [0; 512];
     let mut bulk = BulkWriter::new(part(&memory, layout().bulk_to_m), 1);
     let spec = bulk.put(&[coracle_wire::encode(&spec, &mut bytes).unwrap()]).unwrap();
@@ -398,8 +401,10 @@ fn the_sensor_is_asked_once_a_block_and_again_when_it_reconnects() {
     sensor.write_all(&long[..long.len() / 2]).unwrap();
     // An answer says that the M core has taken what was on its lines before.
     a.tell(&ToM::Query);
-    let answers = (a.message(), a.message());
-    assert!(matches!(answers, (FromM::ContainerStats { handled: 1, .. }, FromM::Stats { .. })), "{answers:?}");
+    let answers = [a.message(), a.message(), a.message()];
+    let expected =
+        matches!(answers, [FromM::ContainerStats { handled: 1, .. }, FromM::MoreStats { .. }, FromM::Stats { .. }]);
+    assert!(expected, "{answers:?}");
     drop(sensor);
     let mut sensor = connect(dir.path(), "sensor.sock");
     assert_eq!(credits(&mut sensor), 1);

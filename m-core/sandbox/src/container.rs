@@ -142,7 +142,7 @@ impl Container {
     /// bounds how long it takes. The engine charges a stretch of code up to the next label when it enters it, so an
     /// event costs at least as much fuel here as on the A core: a budget that suffices here suffices there.
     ///
-    /// When the container exits, effects that nobody took are dropped, but not its log lines; a guest that ended itself
+    /// When the container exits, effects that nobody took are dropped, but not its log lines; a command that ended itself
     /// ([`ExitReason::Exited`]) keeps them all.
     pub fn run(&mut self, now_us: u64, slice_fuel: u64) -> Step {
         self.store.data_mut().set_now(now_us);
@@ -384,10 +384,7 @@ impl Container {
         host.memory = memory;
         host.command = command.is_some();
         let main = match (on_event, command) {
-            (Some(_), Some(_)) => {
-                let detail = detail(format_args!("it exports both {EXPORT_ON_EVENT} and {EXPORT_COMMAND}: keep one"));
-                return Err(LoadError::NotWasm { detail });
-            }
+            (Some(_), Some(_)) => return Err(LoadError::BothStyles),
             (None, None) => return Err(LoadError::MissingExport { name: EXPORT_ON_EVENT }),
             (Some(main), None) | (None, Some(main)) => main,
         };
@@ -430,7 +427,7 @@ impl Container {
 
     /// The result of the call that the guest is parked in, if it has come.
     fn wait_result(&mut self) -> Option<i64> {
-        let is_new_turn = self.store.data().is_new_turn();
+        let is_new_turn = self.is_command() && self.store.data().is_new_turn();
         let value = match self.store.data().memory {
             Some(memory) => {
                 let (bytes, host) = memory.data_and_store_mut(&mut self.store);
@@ -506,8 +503,8 @@ impl Container {
 
     fn exit(&mut self, reason: ExitReason) -> Step {
         let host = self.store.data_mut();
-        if matches!(reason, ExitReason::Exited(_)) {
-            // It came to the end that it chose: what it asked for last was meant.
+        if host.command && matches!(reason, ExitReason::Exited(_)) {
+            // Nobody undoes what it did in its last turn: it came to its end.
             host.event_done();
         } else {
             host.abandon();

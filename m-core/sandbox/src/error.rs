@@ -56,8 +56,6 @@ pub enum LoadError {
     },
     /// The snapshot's globals differ in number or type from the module's.
     SnapshotGlobals,
-    /// The snapshot's key-value store is none, or over the quota.
-    SnapshotKv,
     /// An import that exists on the A core alone.
     OtherCore {
         /// Import module name.
@@ -65,6 +63,10 @@ pub enum LoadError {
         /// Import field name.
         name: String,
     },
+    /// It exports both `on_event` and `_start`.
+    BothStyles,
+    /// The snapshot's key-value store is malformed or over its quota.
+    SnapshotKv,
 }
 
 impl LoadError {
@@ -82,8 +84,10 @@ impl LoadError {
             LoadError::SnapshotImage => 8,
             LoadError::SnapshotMemory { .. } => 9,
             LoadError::SnapshotGlobals => 10,
-            LoadError::SnapshotKv => 11,
-            LoadError::OtherCore { .. } => 12,
+            LoadError::OtherCore { .. } => 11,
+            LoadError::BothStyles => 12,
+            LoadError::SnapshotKv => 13,
+            // 14 is the A core's alone.
         }
     }
 }
@@ -114,6 +118,9 @@ impl fmt::Display for LoadError {
             LoadError::SnapshotGlobals => f.write_str("the snapshot's globals do not fit the module"),
             LoadError::OtherCore { module, name } => {
                 write!(f, "import {module} {name} exists on the A core alone: deploy the container there")
+            }
+            LoadError::BothStyles => {
+                f.write_str("the module exports both on_event and _start: keep the one that it is written for")
             }
             LoadError::SnapshotKv => {
                 f.write_str("the snapshot's key-value store is damaged or over its quota: raise grants.kv")

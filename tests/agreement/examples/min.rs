@@ -1,7 +1,7 @@
 use coracle_test_agreement::*;
 fn main() {
     let text = std::fs::read_to_string(std::env::args().nth(1).unwrap()).unwrap();
-    let m = wat::parse_str(text).unwrap();
+    let m = coracle_prepare::mend(&wat::parse_str(text).unwrap()).unwrap();
     for mut machine in machines(Limits::default()) {
         let i = machine.instantiate(&m).unwrap();
         for (name, export) in machine.exports(i) {

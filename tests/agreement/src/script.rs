@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use coracle_lifecycle::TrapKind;
 use coracle_prepare::{AdmissionLimits, PrepareError, prepare};
+use wasmparser::Validator;
 use wast::{
     QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet,
     core::{NanPattern, WastArgCore, WastRetCore},
     lexer::Lexer,
     parser::{self, ParseBuffer},
 };
-use wasmparser::Validator;
 
 use crate::{Failure, Instance, Machine, Type, Value};
 
@@ -387,9 +387,7 @@ impl Expected {
             (Self::CanonicalNan(Type::F32), Value::F32(bits)) => bits & 0x7fff_ffff == 0x7fc0_0000,
             (Self::CanonicalNan(Type::F64), Value::F64(bits)) => bits & !(1 << 63) == 0x7ff8_0000_0000_0000,
             (Self::ArithmeticNan(Type::F32), Value::F32(bits)) => bits & 0x7fc0_0000 == 0x7fc0_0000,
-            (Self::ArithmeticNan(Type::F64), Value::F64(bits)) => {
-                bits & 0x7ff8_0000_0000_0000 == 0x7ff8_0000_0000_0000
-            }
+            (Self::ArithmeticNan(Type::F64), Value::F64(bits)) => bits & 0x7ff8_0000_0000_0000 == 0x7ff8_0000_0000_0000,
             _ => false,
         }
     }

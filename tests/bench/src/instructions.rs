@@ -1,4 +1,4 @@
-//! Instructions of the M core for each operation of the remote role, counted by the emulator.
+//! Instructions of the M core, counted by the emulator.
 //!
 //! With `-icount` the emulator's time is the count of instructions, so the ticks of a timer between two reads say how many
 //! there were in between: exactly, and every time the same.
@@ -11,7 +11,7 @@ use coracle_test_qemu::{QEMU_PROGRAM, firmware, wait_for};
 
 /// The board that is emulated: a Cortex-M4.
 const BOARD: &str = "qemu-an386";
-/// The program that measures.
+/// The program that measures the remote role.
 const PROGRAM: &str = "ipc-cost";
 /// An instruction takes two to the power of this in nanoseconds: many ticks, so that rounding to whole ticks cannot hide
 /// or add an instruction.
@@ -30,7 +30,7 @@ const CONSOLE_FILE: &str = "console.log";
 pub struct Cost {
     /// The operation.
     pub operation: String,
-    /// Bytes of payload; 0 when there is none.
+    /// Bytes of payload, or calls; 0 when there is none.
     pub payload: usize,
     /// The fewest instructions of several times: what a buffer's number has to do with it differs.
     pub least: u64,
@@ -49,13 +49,17 @@ impl Drop for Emulator {
     }
 }
 
-/// Builds the program that measures, runs it in the emulator, and returns what each operation costs, without what the
-/// measuring itself takes.
+/// What each operation of the remote role costs, without what the measuring itself takes.
 ///
 /// # Errors
 /// What the build or the firmware said.
 pub fn instructions() -> Result<Vec<Cost>, String> {
-    let elf = firmware(PROGRAM)?;
+    measure(PROGRAM, parse)
+}
+
+/// Builds a program that measures, runs it in the emulator, and returns what `parse` makes of its lines.
+pub(crate) fn measure<T>(program: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
+    let elf = firmware(program)?;
     let machine = Board::builtin(BOARD).map_err(|error| error.to_string())?.chip.name;
     let run_dir = tempfile::tempdir().map_err(|error| format!("no folder for the run: {error}"))?;
     let emulator = Command::new(QEMU_PROGRAM)
@@ -79,12 +83,12 @@ pub fn instructions() -> Result<Vec<Cost>, String> {
 }
 
 /// Turns the firmware's lines into instructions.
-fn parse(text: &str) -> Result<Vec<Cost>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Cost>, String> {
     let mut costs = Vec::new();
     let mut overhead = None;
     for line in text.lines() {
         let Some(line) = line.strip_prefix("cost ") else { continue };
-        let broken = || format!("not a line of {PROGRAM}: {line:?}");
+        let broken = || format!("not a line with a count: {line:?}");
         let mut words = line.splitn(4, ' ');
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or_else(broken);
         let (payload, least, most) = (number()?, number()?, number()?);
@@ -101,7 +105,7 @@ fn parse(text: &str) -> Result<Vec<Cost>, String> {
             }
         }
     }
-    if costs.is_empty() { Err(format!("{PROGRAM} counted nothing")) } else { Ok(costs) }
+    if costs.is_empty() { Err("the firmware counted nothing".to_owned()) } else { Ok(costs) }
 }
 
 /// The whole number of instructions that took so many ticks.

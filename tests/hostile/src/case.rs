@@ -20,6 +20,8 @@ pub struct Case {
     pub snapshot: Option<Vec<u8>>,
     /// What happens to it after its first run.
     pub script: Vec<Act>,
+    /// It is more than the memory of a small core holds.
+    pub host_only: bool,
     /// It sends messages to the second neighbour, so that neighbour is disturbed by right: its queue overflows, which is
     /// counted, and it goes on.
     pub floods: bool,
@@ -41,7 +43,7 @@ pub enum Act {
         /// The event's payload.
         payload: Vec<u8>,
     },
-    /// So many turns pass.
+    /// So many turns pass, whatever it does meanwhile.
     Turns(u32),
 }
 

@@ -8,8 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use coracle_container::{OwnedEffect, OwnedEvent, Payload, Step, Usage, Waiting, execute};
-use coracle_device::NoDevices;
+use coracle_container::{OwnedEffect, OwnedEvent, Payload, Step, Usage, Waiting};
 use coracle_guest_abi::EventKind;
 use coracle_lifecycle::ExitReason;
 
@@ -27,6 +26,8 @@ const NEIGHBOUR_TURNS: u32 = 4;
 const NEIGHBOUR_TOPIC: &str = "to/neighbour";
 /// Begins a log line with a number that a guest says.
 const SAID: char = '=';
+/// Most numbers that an outcome shows.
+const SAID_MAX: usize = 16;
 
 /// A container of some engine: the part of its interface that a supervisor uses.
 pub trait Guest: Sized {
@@ -301,20 +302,20 @@ impl<'c, G: Guest> Hostile<'c, G> {
         }
         if self.turns_left > 0 {
             self.turns_left -= 1;
-            return true;
+            return self.turns_left > 0 || self.next_act < self.case.script.len();
         }
-        if !ran {
-            match self.case.script.get(self.next_act) {
-                None => return false,
-                Some(Act::Turns(turns)) => self.turns_left = *turns,
-                Some(act) => {
-                    if let Some(event) = act.event() {
-                        self.push(event);
-                    }
+        match self.case.script.get(self.next_act) {
+            // It may never come to rest.
+            Some(Act::Turns(turns)) => self.turns_left = *turns,
+            _ if ran => return true,
+            Some(act) => {
+                if let Some(event) = act.event() {
+                    self.push(event);
                 }
             }
-            self.next_act += 1;
+            None => return false,
         }
+        self.next_act += 1;
         true
     }
 
@@ -349,7 +350,7 @@ impl<'c, G: Guest> Hostile<'c, G> {
             None if self.guest.is_idle() => "idle".into(),
             None => "parked".into(),
         };
-        for (n, number) in self.said.iter().enumerate() {
+        for (n, number) in self.said.iter().take(SAID_MAX).enumerate() {
             text.push_str(if n == 0 { ": " } else { " " });
             text.push_str(&number.to_string());
         }

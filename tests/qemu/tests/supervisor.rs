@@ -90,7 +90,7 @@ impl<'m> ASide<'m> {
         self.send(&hello);
         let bytes = self.frame();
         let event = link.receive(&bytes, 0);
-        assert!(matches!(event, Event::Up { version: 2, .. }), "{event:?} from {bytes:02x?}");
+        assert!(matches!(event, Event::Up { version: 3, .. }), "{event:?} from {bytes:02x?}");
         let bytes = self.frame();
         let Event::Message { body, .. } = link.receive(&bytes, 0) else { panic!("not a message: {bytes:02x?}") };
         assert_eq!(coracle_wire::decode(body), Some(FromM::InventoryEnd));

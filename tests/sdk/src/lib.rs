@@ -1,11 +1,14 @@
-//! Builds the guests that Cargo does not build, those in C and AssemblyScript, and says why where it cannot.
+//! Builds the guests that Cargo does not build, those in C and AssemblyScript and Rust programs for WASI, and says why
+//! where it cannot.
 //!
 //! What is needed beside Rust: clang and make; npm and, in the cache, the AssemblyScript compiler in the version of the
-//! example's `package-lock.json`, which [`assemblyscript::install`] fetches. Nothing is written into the tree.
+//! example's `package-lock.json`, which [`assemblyscript::install`] fetches; the Rust target [`wasi::TARGET`]. Nothing is
+//! written into the tree.
 #![forbid(unsafe_code)]
 
 pub mod assemblyscript;
 pub mod c;
+pub mod wasi;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,34 +1,14 @@
 //! The modules that every SDK builds are admitted, small, and import what they use and nothing else.
 
-use std::path::Path;
-use std::process::Command;
+mod common;
 
+use common::{MEMORY, MEMORY_LARGE_PAGES, built_rust, scratch};
 use coracle_guest_abi::{IMPORTS, wasi};
 use coracle_prepare::{AdmissionLimits, Prepared, prepare};
 use coracle_test_sdk::{assemblyscript, c, guests_folder, or_skip};
 
-/// Memory limit of the guests for both cores, in bytes.
-const MEMORY: u32 = 16 * 1024;
-/// Memory limit of a guest with pages of 64 KiB.
-const MEMORY_LARGE_PAGES: u32 = 64 * 1024;
-
-/// A folder for what tests make.
-fn scratch(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
 fn rust(name: &str) -> Prepared {
-    // The folder for test files lies in the target folder.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder");
-    let built = Command::new(env!("CARGO"))
-        .current_dir(guests_folder())
-        .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-unknown-unknown", "--package", name])
-        .arg("--target-dir")
-        .arg(target)
-        .status();
-    assert!(built.expect("cargo runs").success(), "{name} does not build");
-    let module = target.join("wasm32-unknown-unknown/guest").join(name).with_extension("wasm");
-    admitted(name, &std::fs::read(module).unwrap(), MEMORY)
+    admitted(name, &built_rust(name), MEMORY)
 }
 
 fn admitted(name: &str, module: &[u8], memory: u32) -> Prepared {

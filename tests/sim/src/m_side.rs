@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use coracle_board_api::sensor_wire::Block;
 use coracle_board_api::{Budget, Clock, Doorbell, SharedLayout};
+use coracle_guest_abi::Errno;
 use coracle_m_supervisor::{Activity, Core};
 use coracle_shmem::Region;
 
@@ -77,10 +78,44 @@ impl coracle_board_api::Sensor for Board {
     }
 }
 
+/// A light that can be read back, a part on a bus that gives what it got, and the sensor's description.
+#[derive(Debug, Default)]
+pub struct Devices {
+    /// The light.
+    pub led: bool,
+}
+
+impl coracle_device::Devices for Devices {
+    fn pin_read(&mut self, label: &str) -> Result<bool, Errno> {
+        if label == "led" { Ok(self.led) } else { Err(Errno::NoEntry) }
+    }
+
+    fn pin_write(&mut self, label: &str, high: bool) -> Result<(), Errno> {
+        self.pin_read(label)?;
+        self.led = high;
+        Ok(())
+    }
+
+    fn i2c(&mut self, bus: &str, address: u8, write: &[u8], read: &mut [u8]) -> Result<(), Errno> {
+        match (bus, address) {
+            ("i2c0", 0x48) => {
+                for (to, from) in read.iter_mut().zip(write) {
+                    *to = *from;
+                }
+                Ok(())
+            }
+            ("i2c0", _) => Err(Errno::NoDevice),
+            _ => Err(Errno::NoEntry),
+        }
+    }
+}
+
 /// A running M core.
 pub struct MSide<'m> {
     /// The core.
     pub core: Core<'m>,
+    /// Its devices.
+    pub devices: Devices,
     board: Board,
     activity: Activity,
     booted_us: u64,
@@ -93,7 +128,14 @@ impl<'m> MSide<'m> {
     #[must_use]
     pub fn boot(region: Region<'m>, layout: &SharedLayout, budget: Budget, now_us: u64) -> Self {
         let core = Core::new(region, layout, budget, None).unwrap();
-        Self { core, board: Board::default(), activity: Activity::Busy, booted_us: now_us, turns: 0 }
+        Self {
+            core,
+            devices: Devices::default(),
+            board: Board::default(),
+            activity: Activity::Busy,
+            booted_us: now_us,
+            turns: 0,
+        }
     }
 
     /// Whether a real core would be awake now.
@@ -121,7 +163,7 @@ impl<'m> MSide<'m> {
         self.turns += 1;
         // A core's clock starts with the core.
         self.board.now_us = now_us - self.booted_us;
-        self.activity = self.core.run_once(&mut self.board, &mut coracle_device::NoDevices).unwrap();
+        self.activity = self.core.run_once(&mut self.board, &mut self.devices).unwrap();
         if std::mem::take(&mut self.board.asked) {
             sensor.asked = true;
         }

@@ -71,13 +71,14 @@ fn greetings_of_other_versions_are_refused_by_name() {
         assert_eq!(postcard::from_bytes(&reject), Ok((2_u32, VERSIONS, u32::try_from(nonce).unwrap())));
     };
     refused(&[0, 1, 1, 0xAC, 0x02], Versions { min: 1, max: 1 }, 300);
-    refused(&[0, 3, 9, 5, 1, 2, 3, 4], Versions { min: 3, max: 9 }, 5);
+    refused(&[0, 2, 2, 5, 1, 2, 3, 4], Versions { min: 2, max: 2 }, 5);
+    refused(&[0, 4, 9, 5, 1, 2, 3, 4], Versions { min: 4, max: 9 }, 5);
 
     let mut a = Initiator::new(0, VERSIONS, WINDOW);
     let Frame::Hello { nonce, .. } = a.open(0) else { panic!("not a Hello") };
-    let mut reject = bytes(&Frame::Reject { versions: Versions { min: 3, max: 4 }, nonce });
+    let mut reject = bytes(&Frame::Reject { versions: Versions { min: 4, max: 5 }, nonce });
     reject.extend_from_slice(b"and more");
-    assert_eq!(a.receive(&reject, 0), Event::Refused { ours: VERSIONS, theirs: Versions { min: 3, max: 4 } });
+    assert_eq!(a.receive(&reject, 0), Event::Refused { ours: VERSIONS, theirs: Versions { min: 4, max: 5 } });
 }
 
 #[test]

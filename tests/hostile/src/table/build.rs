@@ -208,6 +208,7 @@ pub(super) fn bytes(name: &str, wasm: Vec<u8>) -> Build {
         spec: spec(),
         snapshot: None,
         script: Vec::new(),
+        host_only: false,
         floods: false,
         cycled: false,
     };
@@ -226,6 +227,12 @@ impl Build {
     pub(super) fn differs(mut self, on_m: &str, on_a: &str) -> Self {
         self.on_m = Some(on_m.to_owned());
         self.on_a = Some(on_a.to_owned());
+        self
+    }
+
+    /// The outcome on the M core; the A core does not get it.
+    pub(super) fn on_m_only(mut self, outcome: &str) -> Self {
+        self.on_m = Some(outcome.to_owned());
         self
     }
 
@@ -297,6 +304,18 @@ impl Build {
 
     pub(super) fn snapshot(mut self, bytes: Vec<u8>) -> Self {
         self.case.snapshot = Some(bytes);
+        self
+    }
+
+    /// The digest in its specification.
+    pub(super) fn image(mut self, digest: [u8; 32]) -> Self {
+        self.case.spec.image = digest;
+        self
+    }
+
+    /// More than the memory of a small core holds: no M core is given such bytes, because they were not prepared.
+    pub(super) fn host_only(mut self) -> Self {
+        self.case.host_only = true;
         self
     }
 

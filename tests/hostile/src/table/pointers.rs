@@ -113,7 +113,7 @@ fn pointers() -> Vec<(Place, String, Vec<Pointer>)> {
                 ("record", "msg.wait", "0 P", Fixed(24), "-110"),
             ],
         ),
-        (Init, String::new(), vec![("text", "log.write", "1 P L", Len, "0")]),
+        (Init, String::new(), vec![("text in init", "log.write", "1 P L", Len, "0")]),
     ]
 }
 

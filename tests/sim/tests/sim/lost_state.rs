@@ -21,7 +21,7 @@ fn rewrite(bytes: &[u8], change: impl FnOnce(&mut Parts)) -> Vec<u8> {
     change(&mut parts);
     let mut out = vec![0; SNAPSHOT_BYTES_MAX];
     let events = parts.events.iter().map(|(head, payload)| (*head, payload.as_slice()));
-    let len = encode(&parts.head, events, &parts.memory, &mut out).unwrap();
+    let len = encode(&parts.head, snapshot.kv(), events, &parts.memory, &mut out).unwrap();
     out.truncate(len);
     out
 }

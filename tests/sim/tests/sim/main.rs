@@ -1,5 +1,6 @@
 //! Both supervisors against each other. `CORACLE_SEED=n` repeats one seed, `CORACLE_SEEDS=n` sets how many are tried.
 
+mod exchange;
 mod hostile;
 mod kills;
 mod lost_state;
