@@ -1,4 +1,7 @@
-//! What messages between the cores cost: times on this machine, instructions on the M core, bytes of code.
+//! What messages between the cores cost: times on this machine, instructions on the M core, bytes of code; and what guests
+//! cost the M core.
+
+mod guest;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,10 +16,19 @@ use serde_json::Value;
 
 use crate::{cargo, setup};
 
-/// The page that shows the results.
-const PAGE: &str = "docs/ipc-benchmarks.md";
-/// The results stand between these lines of the page.
-const RESULTS: [&str; 2] = ["<!-- results: written by cargo xtask bench ipc --save -->", "<!-- end of results -->"];
+/// A page that shows results.
+#[derive(Clone, Copy)]
+struct Page {
+    path: &'static str,
+    /// The results stand after this line of the page and before [`END`].
+    start: &'static str,
+}
+
+const IPC_PAGE: Page =
+    Page { path: "docs/ipc-benchmarks.md", start: "<!-- results: written by cargo xtask bench ipc --save -->" };
+const GUEST_PAGE: Page =
+    Page { path: "docs/guest-benchmarks.md", start: "<!-- results: written by cargo xtask bench guest --save -->" };
+const END: &str = "<!-- end of results -->";
 /// Where the benchmark's program leaves what it measured, in the workspace.
 const MEASURED: &str = "target/bench-ipc";
 /// Bulk payloads of the table, in bytes, with their names.
@@ -31,7 +43,7 @@ pub(crate) struct Options {
     /// Measure another implementation in the same run, too. RPMsg-Lite's library is found by RPMSG_LITE_LIB_DIR.
     #[arg(long)]
     peer: Option<Peer>,
-    /// Write the results into docs/ipc-benchmarks.md.
+    /// Write the results into the suite's page, docs/ipc-benchmarks.md or docs/guest-benchmarks.md.
     #[arg(long)]
     save: bool,
 }
@@ -40,6 +52,8 @@ pub(crate) struct Options {
 enum Suite {
     /// Messages and bulk payloads between the cores.
     Ipc,
+    /// Host calls, events and memory of containers on the M core.
+    Guest,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -50,16 +64,28 @@ enum Peer {
 
 /// Measures, prints, and saves if asked to.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let Suite::Ipc = options.suite;
     setup::rust_targets()?;
     let root = Workspace::find()?.root;
+    let (page, results) = match options.suite {
+        Suite::Ipc => (IPC_PAGE, ipc(&root, options)?),
+        Suite::Guest => (GUEST_PAGE, guest::run()?),
+    };
+    println!("\n{results}");
+    if options.save {
+        save(&root, page, &results)?;
+        println!("saved in {}", page.path);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ipc(root: &Path, options: &Options) -> Result<String> {
     let peer = options.peer.map_or(Err("give --peer rpmsg-lite"), |Peer::RpmsgLite| rpmsg_lite());
     if let (Some(_), Err(why)) = (options.peer, &peer) {
         eprintln!("RPMsg-Lite: not measured: {why}");
     }
     let mut results = machine();
     let before = load();
-    times(&root, peer.is_ok())?;
+    times(root, peer.is_ok())?;
     let measured = Measured(root.join(MEASURED));
     writeln!(results, "Load (programs that want to run, mean of a minute): {before} before, {} after.\n", load())?;
     messages(&mut results, &measured, peer)?;
@@ -72,12 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
          compiler's memory routines.",
         size.role, size.runtime
     )?;
-    println!("\n{results}");
-    if options.save {
-        save(&root.join(PAGE), &results)?;
-        println!("saved in {PAGE}");
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(results)
 }
 
 /// What the times depend on.
@@ -291,18 +312,19 @@ fn count(Cost { least, most, .. }: &Cost) -> String {
 }
 
 /// Puts the results into the page, in place of the old ones.
-fn save(page: &Path, results: &str) -> Result<()> {
-    let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
-    let text = replaced(&text, results)
-        .with_context(|| format!("{} has no line {:?} before a line {:?}", page.display(), RESULTS[0], RESULTS[1]))?;
-    fs::write(page, text).with_context(|| format!("cannot write {}", page.display()))
+fn save(root: &Path, page: Page, results: &str) -> Result<()> {
+    let path = root.join(page.path);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = replaced(&text, page, results)
+        .with_context(|| format!("{} has no line {:?} before a line {END:?}", path.display(), page.start))?;
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn replaced(text: &str, results: &str) -> Option<String> {
-    let [start, end] = RESULTS;
+fn replaced(text: &str, page: Page, results: &str) -> Option<String> {
+    let start = page.start;
     let (before, rest) = text.split_once(start)?;
-    let (_, after) = rest.split_once(end)?;
-    Some(format!("{before}{start}\n\n{}\n\n{end}{after}", results.trim()))
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{start}\n\n{}\n\n{END}{after}", results.trim()))
 }
 
 #[cfg(test)]
@@ -311,13 +333,14 @@ mod tests {
 
     #[test]
     fn results_replace_the_old_ones_and_nothing_else() {
-        let [start, end] = RESULTS;
-        let page = format!("# Title\n{start}\nold\n{end}\nmore\n");
-        let new = replaced(&page, "new\n").unwrap();
-        assert_eq!(new, format!("# Title\n{start}\n\nnew\n\n{end}\nmore\n"));
-        assert_eq!(replaced(&new, "new\n").unwrap(), new);
-        assert!(replaced("# Title\n", "new").is_none());
-        assert!(replaced(&format!("{end}{start}"), "new").is_none());
+        let start = IPC_PAGE.start;
+        let page = format!("# Title\n{start}\nold\n{END}\nmore\n");
+        let new = replaced(&page, IPC_PAGE, "new\n").unwrap();
+        assert_eq!(new, format!("# Title\n{start}\n\nnew\n\n{END}\nmore\n"));
+        assert_eq!(replaced(&new, IPC_PAGE, "new\n").unwrap(), new);
+        assert!(replaced("# Title\n", IPC_PAGE, "new").is_none());
+        assert!(replaced(&format!("{END}{start}"), IPC_PAGE, "new").is_none());
+        assert!(replaced(&page, GUEST_PAGE, "new").is_none(), "another page's results");
     }
 
     #[test]
@@ -327,9 +350,11 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_a_place_for_the_results() {
-        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(PAGE)).unwrap();
-        assert!(replaced(&page, "").is_some());
+    fn the_pages_have_a_place_for_the_results() {
+        for page in [IPC_PAGE, GUEST_PAGE] {
+            let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page.path)).unwrap();
+            assert!(replaced(&text, page, "").is_some(), "{}", page.path);
+        }
     }
 
     #[test]

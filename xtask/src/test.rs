@@ -12,13 +12,15 @@ use crate::{cargo, fuzz, loom, miri, rpmsg_lite, runs, setup};
 const REQUIRE_EMULATOR_VARIABLE: &str = "CI_REQUIRE_QEMU";
 
 /// The packages that run on a board: nothing in them may panic for a guest, a peer, a file or a user.
-const PRODUCT: [&str; 24] = [
+const PRODUCT: [&str; 26] = [
     "coracle-api",
     "coracle-board-api",
     "coracle-boards",
     "coracle-bulk",
+    "coracle-cli",
     "coracle-container",
     "coracle-daemon",
+    "coracle-device",
     "coracle-engine",
     "coracle-guest-abi",
     "coracle-lifecycle",

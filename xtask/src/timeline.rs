@@ -146,6 +146,10 @@ fn event_line(event: &Event) -> Option<Line> {
         What::Power { awake: false, reason } => (Some(Core::A), Tone::Strong, format!("A goes to sleep: {reason}")),
         What::Started { container, core, from } => (Some(*core), Tone::Normal, format!("{container} runs ({from})")),
         What::Exited { container, core, reason } => (Some(*core), Tone::Bad, format!("{container} ended: {reason}")),
+        What::Refused { container, core, call, what } => {
+            let of = if what.is_empty() { String::new() } else { format!(" of {what}") };
+            (Some(*core), Tone::Bad, format!("{container} was refused {call}{of}: not granted"))
+        }
         What::Lost { container, detail } => (None, Tone::Bad, format!("{container} lost: {detail}")),
         What::Wake { reason, container, bytes } => {
             (Some(Core::M), Tone::Strong, format!("M wakes A: {reason}, {bytes} bytes for {container}"))

@@ -34,11 +34,15 @@ struct Arguments {
     /// bulk memory and the M core's log. Nothing provides that file yet on a board whose kernel drives the M core.
     #[arg(long, value_enum, default_value = "shm")]
     transport: supervise::TransportKind,
+    /// The file that names this machine's pins, buses and sensors. Without it containers use those of the M core alone.
+    #[arg(long)]
+    devices: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match supervise::run(&arguments.run_dir, &arguments.board, arguments.firmware.as_deref(), arguments.transport) {
+    let (firmware, devices) = (arguments.firmware.as_deref(), arguments.devices.as_deref());
+    match supervise::run(&arguments.run_dir, &arguments.board, firmware, arguments.transport, devices) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("coracled: {error:#}");

@@ -10,10 +10,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use coracle_api::{Core, Reply, Request, What};
 use coracle_boards::{BUILTIN_BOARDS, Board, Span};
 use coracle_container::execute;
-use coracle_device::{Devices, NoDevices};
+use coracle_device::Devices as _;
 use coracle_engine::EngineHandle;
 use coracle_link::Credit;
 use coracle_model::{Desired, Memories, Node, Output, Record, RequestId};
+use coracle_platform::devices::{DeviceRoots, DevicesConfig, LinuxDevices};
 use coracle_platform::{
     CharPort, DriverPort, FileStore, LogDecoder, LogReader, PortEvent, RpmsgPaths, SharedMemoryPort, Transport, Waiter,
 };
@@ -31,6 +32,8 @@ const APPLIES_US: u64 = 10_000;
 const FRAMES_A_TURN_MAX: usize = 256;
 /// Edges of pins that are taken before anything else is looked at.
 const PIN_EVENTS_A_TURN_MAX: usize = 64;
+/// Blocks of this core's sensors that are taken before anything else is looked at.
+const BLOCKS_A_TURN_MAX: usize = 16;
 /// Longest that an apply waits for the M core.
 const APPLY_MAX: Duration = Duration::from_secs(30);
 
@@ -39,7 +42,7 @@ struct Owner<'m> {
     port: Box<dyn Transport + 'm>,
     store: FileStore,
     secret: Secret,
-    devices: Box<dyn Devices>,
+    devices: LinuxDevices,
     board: Board,
     log: LogReader<'m>,
     clock: Clock,
@@ -66,10 +69,17 @@ pub(crate) enum TransportKind {
 ///
 /// # Errors
 /// What keeps the daemon from starting, or from storing what it must.
-pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>, transport: TransportKind) -> Result<()> {
+pub(crate) fn run(
+    run_dir: &Path,
+    board: &str,
+    firmware: Option<&Path>,
+    transport: TransportKind,
+    devices: Option<&Path>,
+) -> Result<()> {
     // Before any thread: they inherit the blocked signals.
     let mut waiter = Waiter::new().context("cannot set up signals")?;
     let board = if BUILTIN_BOARDS.contains(&board) { Board::builtin(board)? } else { Board::load(Path::new(board))? };
+    let devices = devices.map(DevicesConfig::read).transpose()?.unwrap_or_default();
     let decoder = match firmware {
         Some(path) => {
             let elf = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -120,7 +130,7 @@ pub(crate) fn run(run_dir: &Path, board: &str, firmware: Option<&Path>, transpor
         port,
         store,
         secret,
-        devices: Box::new(NoDevices),
+        devices: LinuxDevices::new(devices, DeviceRoots::default()),
         log: LogReader::new(sub(board.shared.log)?, decoder),
         board,
         clock: Clock::start()?,
@@ -172,7 +182,7 @@ impl Owner<'_> {
 
     /// Waits for something, then does a bounded amount of work.
     fn turn(&mut self, waiter: &mut Waiter, requests: &Receiver<FromClient>) -> Result<()> {
-        let ready = waiter.wait(self.port.readiness(), self.wait_us())?;
+        let ready = waiter.wait(self.port.readiness(), self.devices.descriptors(), self.wait_us())?;
         if ready.end {
             self.shutdown = true;
             return Ok(());
@@ -207,6 +217,14 @@ impl Owner<'_> {
         for _ in 0..PIN_EVENTS_A_TURN_MAX {
             let Some(event) = self.devices.pin_event(now) else { break };
             self.node.pin_event(event.label, event.high, event.time_us, now);
+        }
+        for _ in 0..BLOCKS_A_TURN_MAX {
+            let Some((sensor, block)) = self.devices.sensor_block(now) else { break };
+            self.node.sensor_block(sensor, &block.header, block.samples, now);
+        }
+        for problem in self.devices.take_problems() {
+            let (level, text) = ("error".to_owned(), problem.to_string());
+            self.node.event(None, What::Log { core: Core::A, level, uptime_us: None, text });
         }
         // Bounded: neither an M that floods nor a guest that never runs out of events keeps clients and signals waiting.
         for _ in 0..FRAMES_A_TURN_MAX {
@@ -246,8 +264,12 @@ impl Owner<'_> {
                 Output::StoreDesired(bytes) => self.store.put_desired(&bytes)?,
                 Output::Send(frame) => self.port.send(&frame),
                 Output::Device { token, call } => {
-                    let answer = execute(&call, &mut *self.devices);
+                    let answer = execute(&call, &mut self.devices);
                     self.node.device_answer(token, answer, self.now_us());
+                }
+                Output::Sense { sensor, on } => {
+                    // One that is not here is M's; what else is wrong is told by `take_problems`.
+                    let _ = self.devices.sensor_enable(&sensor, on);
                 }
                 Output::Event(event) => self.subscribers.retain_mut(|client| client.event(&event)),
                 Output::Reply(id, reply) => {

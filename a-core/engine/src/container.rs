@@ -23,8 +23,6 @@ use wasmtime::{
 use crate::host::{CALLS_PER_SLICE_MAX, Data, Host, Lent, ProcessExit, Side, function, lock, signature};
 use crate::{CaptureError, EngineHandle, LoadError};
 
-/// A slice of fuel that lasts some ten milliseconds on the slowest A core: the longest that other work waits for a guest.
-pub const SLICE_FUEL_DEFAULT: u64 = 1_000_000;
 /// Fuel after which a guest gives the thread back to [`Container::run`], which counts slices in steps of it.
 const YIELD_FUEL: u64 = 100_000;
 /// The export with which compilers initialise a module that is no command.

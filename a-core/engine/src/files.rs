@@ -15,7 +15,7 @@ use coracle_guest_abi::{Call, wasi};
 use nix::fcntl::OFlag;
 
 use crate::LoadError;
-use crate::host::Side;
+use crate::host::{CALLS_PER_SLICE_MAX, Side};
 
 /// The first descriptor that is not a standard stream.
 const FIRST: usize = 3;
@@ -134,6 +134,7 @@ impl Files {
             Call::WasiFdPrestatDirName if on_file => self.fd_prestat_dir_name(args, memory),
             _ => return None,
         };
+        side.calls = side.calls.saturating_add(weight(call));
         let number = reply.err().unwrap_or(wasi::SUCCESS);
         if number == errno::ROFS || number == errno::ACCES {
             side.host.refused_calls = side.host.refused_calls.saturating_add(1);
@@ -356,6 +357,17 @@ impl Files {
         }
         let used = cap - buffer.len();
         memory.write(used_at, &u32::try_from(used).map_err(|_| errno::OVERFLOW)?.to_le_bytes())
+    }
+}
+
+/// How many other host calls a call on a file is worth, by the time that it takes.
+fn weight(call: Call) -> u32 {
+    match call {
+        // The storage itself is waited for.
+        Call::WasiFdSync => CALLS_PER_SLICE_MAX,
+        // Up to a thousand entries are looked at.
+        Call::WasiFdReaddir => CALLS_PER_SLICE_MAX / 2,
+        _ => CALLS_PER_SLICE_MAX / 50,
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Side {
     pub(crate) fuel: Fuel,
     /// Length of the linear memory in bytes when it was looked at last.
     pub(crate) memory_bytes: usize,
-    /// Host calls since the guest was continued.
+    /// Host calls since the guest was continued; one on a file counts as many.
     pub(crate) calls: u32,
 }
 
@@ -156,10 +156,12 @@ async fn call(
         };
     }
     let (outcome, calls) = guest(&mut caller, |memory, side, files| {
-        side.calls = side.calls.saturating_add(1);
         let outcome = match files.dispatch(import.call, &args, memory, side) {
             Some(outcome) => outcome,
-            None => dispatch(import.call, &args, memory, &mut side.host),
+            None => {
+                side.calls = side.calls.saturating_add(1);
+                dispatch(import.call, &args, memory, &mut side.host)
+            }
         };
         (outcome, side.calls)
     });

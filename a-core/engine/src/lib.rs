@@ -27,7 +27,7 @@ mod handle;
 mod host;
 mod names;
 
-pub use container::{Container, SLICE_FUEL_DEFAULT};
+pub use container::Container;
 pub use error::{CaptureError, EngineError, LoadError};
 pub use handle::{Backend, EngineHandle, MODULES_CACHED_MAX, STACK_BYTES_MAX, config};
 pub use names::{FUNCTION_NAME_BYTES_MAX, function_name};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{engines, event, go_on, lines, load, start, try_load};
 use coracle_container::{DeviceAnswer, DeviceCall, Grants, I2cGrant, Limits, OwnedEffect, Step, Waiting};
-use coracle_engine::{CaptureError, Container, LoadError, SLICE_FUEL_DEFAULT};
+use coracle_engine::{CaptureError, Container, LoadError};
 use coracle_guest_abi::{Errno, EventKind};
 use coracle_lifecycle::ExitReason;
 
@@ -529,7 +529,7 @@ fn a_container_dropped_in_the_middle_of_its_work_leaves_nothing_behind() {
         let limits = Limits { fuel_per_event: u64::MAX, ..Limits::default() };
         let mut c = try_load(engine, &worker(u32::MAX, "_start"), limits, Grants::default()).unwrap();
         c.begin(None);
-        assert_eq!(c.run(0, SLICE_FUEL_DEFAULT), Step::Pending);
+        assert_eq!(c.run(0, common::SLICE_FUEL), Step::Pending);
         drop(c);
     }
 }

@@ -1,11 +1,12 @@
 //! One container as the A core knows it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use coracle_container::{FuelBudget, Kv, OwnedEvent, Step, Usage, Waiting};
+use coracle_container::{FuelBudget, Kv, OwnedEvent, Payload, Step, Usage, Waiting};
+use coracle_device::{Decimator, Filter};
 use coracle_engine::{Container, EngineHandle};
-use coracle_guest_abi::EventKind;
+use coracle_guest_abi::{BlockHeader, EventKind};
 use coracle_lifecycle::ExitReason;
 use coracle_migrate::role::{Source, SourcePhase, Target};
 use coracle_migrate::snapshot::{
@@ -29,6 +30,8 @@ pub(crate) struct Body {
     pub(crate) cursor: u64,
     /// Events that were missing in the stream, or found the queue full.
     pub(crate) gaps: u64,
+    /// For sensors of this core that give more samples a second than it wants, by their index in its grants.
+    decimators: BTreeMap<usize, Decimator>,
     /// What M was told last of the sensors that it wants.
     pub(crate) sensors_told: Vec<RemoteSensor>,
     /// What M was told of as handled.
@@ -95,6 +98,7 @@ impl Body {
             queue,
             cursor,
             gaps: 0,
+            decimators: BTreeMap::new(),
             sensors_told: Vec::new(),
             acked: 0,
             kept: None,
@@ -317,6 +321,29 @@ impl Body {
         };
         out.truncate(len);
         Captured::Host { bytes: out, first: self.kept.replace(kept).is_none() }
+    }
+
+    /// What it gets of a block of one of this core's sensors: at its rate, and if its threshold lets it pass. With the time
+    /// of the first sample.
+    pub(crate) fn reduce_block(&mut self, at: usize, header: &BlockHeader, samples: &[i16]) -> Option<(u64, Payload)> {
+        let wish = self.sensors().into_iter().nth(at).filter(|wish| !wish.off)?;
+        let mut out: Vec<i16>;
+        let (header, samples) = if wish.rate_hz > 0 && wish.rate_hz < header.rate_hz {
+            if self.decimators.get(&at).is_none_or(|d| d.rate_hz() != wish.rate_hz) {
+                self.decimators.insert(at, Decimator::new(header.rate_hz, wish.rate_hz)?);
+            }
+            out = vec![0; samples.len()];
+            let header = self.decimators.get_mut(&at)?.block(header, samples, &mut out)?;
+            (header, out.get(..header.count as usize)?)
+        } else {
+            (*header, samples)
+        };
+        if wish.threshold.is_some_and(|(low, high)| !Filter { low, high }.passes(samples)) {
+            return None;
+        }
+        let mut payload = header.to_bytes().to_vec();
+        payload.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+        Some((header.timestamp_us, payload.into()))
     }
 
     /// What it wants of its sensors.

@@ -92,6 +92,13 @@ pub enum Output {
         /// What a container wants. Its grants were checked.
         call: DeviceCall,
     },
+    /// Switch a sensor on or off, if this core has one of that name.
+    Sense {
+        /// Its name.
+        sensor: Name,
+        /// Whether [`Node::sensor_block`] wants its blocks.
+        on: bool,
+    },
     /// Tell the clients.
     Event(Event),
     /// Answer a request.
@@ -179,6 +186,8 @@ pub struct Node<'m> {
     pub(crate) messages_lost: u64,
     /// The last one was.
     pub(crate) losing: bool,
+    /// Sensors that containers here want, as the shell knows.
+    pub(crate) sensing: BTreeSet<Name>,
     /// Device calls of containers here.
     pub(crate) devices: Waits,
     /// Configurations that M has not taken.
@@ -245,6 +254,7 @@ impl<'m> Node<'m> {
             untaken: Untaken::new(epoch),
             messages_lost: 0,
             losing: false,
+            sensing: BTreeSet::new(),
             devices: Waits::default(),
             configuring: BTreeMap::new(),
             wall_offset_us: None,
@@ -478,6 +488,7 @@ impl<'m> Node<'m> {
         self.run_next();
         self.poll_moves(now_us);
         self.tell_wall_clock();
+        self.sense();
         self.maybe_sleep(now_us);
         if self.asleep && self.session == Session::Ready && self.reports.is_empty() && self.link.is_quiet() {
             // A report is done.

@@ -1,5 +1,6 @@
 //! Containers at work on the A core: their turns, and what comes of their effects.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coracle_api::{self as api, What};
@@ -33,8 +34,8 @@ impl Node<'_> {
         let Some(first) = runnable.clone().next() else { return };
         let next = self.ran.as_ref().and_then(|ran| runnable.find(|n| *n > ran));
         let name = next.unwrap_or(first).clone();
-        // Its time has come: nothing else lets a container run while A sleeps.
-        self.wake_up("a container's timer", self.now_us);
+        // Its time has come, or a device of this core had something for it.
+        self.wake_up("a container has something to do", self.now_us);
         self.run_one(&name);
         self.ran = Some(name);
     }
@@ -384,6 +385,41 @@ impl Node<'_> {
         self.send(&ToM::Free(*block));
         let Some(bytes) = bytes else { return };
         self.push_block(name, sensor, time_us, bytes.into());
+    }
+
+    /// Tells the shell which sensors are wanted, if that changed.
+    pub(crate) fn sense(&mut self) {
+        let mut wanted = BTreeSet::new();
+        for entry in self.entries.values() {
+            let Place::OnA(body) = &entry.place else { continue };
+            let grants = &body.container.spec().grants.sensors;
+            let used = grants.iter().zip(&body.container.state().sensors).filter(|(_, used)| !used.off);
+            wanted.extend(used.map(|(grant, _)| grant.name.clone()));
+        }
+        if wanted == self.sensing {
+            return;
+        }
+        for (from, to, on) in [(&self.sensing, &wanted, false), (&wanted, &self.sensing, true)] {
+            for sensor in from.difference(to) {
+                self.out.push_back(Output::Sense { sensor: sensor.clone(), on });
+            }
+        }
+        self.sensing = wanted;
+    }
+
+    /// A block of one of this core's sensors.
+    pub fn sensor_block(&mut self, sensor: &str, header: &BlockHeader, samples: &[i16], now_us: u64) {
+        self.now_us = now_us;
+        let names: Vec<Name> = self.entries.keys().cloned().collect();
+        for name in names {
+            let Some(body) = self.entries.get_mut(&name).and_then(Entry::body) else { continue };
+            let Some(at) = body.container.spec().grants.sensors.iter().position(|s| s.name == sensor) else { continue };
+            if let Some((time_us, payload)) = body.reduce_block(at, header, samples)
+                && let Ok(at) = u8::try_from(at)
+            {
+                self.push_block(&name, at, time_us, payload);
+            }
+        }
     }
 
     fn push_block(&mut self, name: &Name, sensor: u8, time_us: u64, payload: Payload) {

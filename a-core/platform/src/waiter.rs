@@ -1,7 +1,7 @@
 //! Where the daemon's owner waits: the channel to M, requests of clients (an eventfd), and signals, in one poll.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -63,11 +63,16 @@ impl Waiter {
         WakeHandle(Arc::clone(&self.clients))
     }
 
-    /// Waits for the channel to M, a client, a signal, or the time.
+    /// Waits for the channel to M, a client, a signal, one of the `others` to become readable, or the time.
     ///
     /// # Errors
     /// What `poll` said.
-    pub fn wait(&mut self, channel: Option<Readiness<'_>>, wait_us: Option<u64>) -> io::Result<Ready> {
+    pub fn wait<'f>(
+        &mut self,
+        channel: Option<Readiness<'f>>,
+        others: impl Iterator<Item = BorrowedFd<'f>>,
+        wait_us: Option<u64>,
+    ) -> io::Result<Ready> {
         let timeout = match wait_us {
             None => PollTimeout::NONE,
             Some(us) => PollTimeout::try_from(us.div_ceil(1000)).unwrap_or(PollTimeout::MAX),
@@ -76,16 +81,18 @@ impl Waiter {
             PollFd::new(self.clients.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
         ];
+        let has_channel = channel.is_some();
         if let Some(Readiness { fd, write }) = channel {
             let room = if write { PollFlags::POLLOUT } else { PollFlags::empty() };
             fds.push(PollFd::new(fd, PollFlags::POLLIN | room));
         }
+        fds.extend(others.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
         let any = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
-        let ready = Ready { client: any(0), end: any(1), channel: any(2) };
+        let ready = Ready { client: any(0), end: any(1), channel: has_channel && any(2) };
         if ready.client {
             let _ = self.clients.read();
         }

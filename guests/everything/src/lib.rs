@@ -119,10 +119,13 @@ fn i2c_bus(line: &mut Words) {
 fn spi_device(line: &mut Words) {
     match spi::open("spi0") {
         Ok(mut device) => {
+            // A memory: enable writing, write two bytes at address 0, read them, read the status.
             let mut data = [0; 2];
+            let written = device.write(&[6]).and_then(|()| device.write(&[2, 0, 0xAB, 0xCD]));
+            line.word("write", written.map(|()| 0).map_err(|_| Errno::Io));
             let read = device.transaction(&mut [SpiOperation::Write(&[3, 0]), SpiOperation::Read(&mut data)]);
             line.word("read", read.map(|()| u64::from(u16::from_be_bytes(data))).map_err(|_| Errno::Io));
-            line.word("transfer", device.transfer(&[5], &mut data).map(|()| 0));
+            line.word("status", device.transfer(&[5], &mut data).map(|()| u64::from(data[1])));
             line.word("close", device.close().map(|()| 0));
         }
         Err(errno) => line.word("open", Err(errno)),

@@ -420,6 +420,7 @@ fn the_sensor_is_asked_once_a_block_and_again_when_it_reconnects() {
     a.tell(&ToM::Query);
     let FromM::ContainerStats { handled, .. } = a.message() else { panic!("no numbers") };
     assert_eq!(handled, 4);
+    assert!(matches!(a.message(), FromM::MoreStats { .. }));
     let FromM::Stats { time_us, .. } = a.message() else { panic!("no numbers") };
     assert_eq!(time_us, 4000);
 }

@@ -24,6 +24,9 @@ mod rate;
 mod spec;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 pub use calls::{Args, Outcome, dispatch};
 pub use device::{DeviceAnswer, DeviceCall, execute};
 pub use host::{EFFECT_BYTES_PER_EVENT_MAX, Host};

@@ -170,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_is_the_nearest_number() {
+        let mut decimator = Decimator::new(3, 1).expect("rates");
+        let got = decimated(&mut decimator, 3, &[1, 1, 0, -1, -1, 0, 1, 0, 0, -1, 0, 0], 12);
+        assert_eq!(got[0].1, [1, -1, 0, 0]);
+        let mut decimator = Decimator::new(2, 1).expect("rates");
+        let got = decimated(&mut decimator, 2, &[1, 0, -1, 0, i16::MAX, i16::MAX - 1], 6);
+        assert_eq!(got[0].1, [1, 0, i16::MAX], "halves go up");
+    }
+
+    #[test]
     fn a_fraction_splits_samples_in_proportion() {
         // 3 to 2: each sample of the output has one and a half of the input.
         let mut decimator = Decimator::new(12_000, 8_000).expect("rates");
@@ -252,13 +262,15 @@ mod tests {
             let header = BlockHeader { dropped, ..header(sequence, u64::from(sequence) * 4_000, 1_000, 4) };
             decimator.block(&header, &[sequence as i16 * 10; 4], &mut out).map(|header| (header, out[0]))
         };
-        let sequences: Vec<u32> = (0..5).filter_map(|n| give(n, 0)).map(|(header, _)| header.sequence).collect();
-        assert_eq!(sequences, [0, 1], "20 samples are 2");
-        // Blocks 5 and 6 are lost, and the mean starts anew: 7, 8, and the half of 9.
-        assert_eq!((give(7, 8), give(8, 8)), (None, None));
-        let (header, mean) = give(9, 8).expect("10 samples");
-        assert_eq!((header.sequence, header.timestamp_us, header.dropped), (9 - 5, 28_000, 8));
-        assert_eq!(mean, (4 * 70 + 4 * 80 + 2 * 90) / 10);
+        let sequences: Vec<u32> = (0..6).filter_map(|n| give(n, 0)).map(|(header, _)| header.sequence).collect();
+        assert_eq!(sequences, [0, 1], "24 samples are 2, and 4 that wait");
+        // Blocks 6 and 7 are lost, and the mean starts anew: 8, 9, and the half of 10.
+        assert_eq!((give(8, 8), give(9, 8)), (None, None));
+        let (first, mean) = give(10, 8).expect("10 samples");
+        assert_eq!((first.sequence, first.timestamp_us, first.dropped), (10 - 6, 32_000, 8));
+        assert_eq!(mean, (4 * 80 + 4 * 90 + 2 * 100) / 10);
+        // Samples may be lost without a whole block: the count says so.
+        assert_eq!((give(11, 9), give(12, 9)), (None, None), "the two that waited are not taken");
     }
 
     #[test]

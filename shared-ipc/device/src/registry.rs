@@ -259,6 +259,20 @@ mod tests {
     }
 
     #[test]
+    fn a_sensor_that_always_has_a_block_does_not_hide_the_next() {
+        let sensors = [sensor("first", 1, 1_000), sensor("second", 2, 1_000)];
+        let mut registry =
+            Registry::<&mut dyn PinPort, _, Nothing, 0, 1, 0, 2>::new([], [("bus", Addresses)], [], sensors, &[]);
+        for sensor in &mut registry.sensors {
+            sensor.on = true;
+            (0..4).for_each(|n| sensor.poll(n * 1_000, |_, _| Ok(())));
+        }
+        for expected in ["first", "second", "first", "second"] {
+            assert_eq!(registry.sensor_block(3_000).map(|(name, _)| name), Some(expected));
+        }
+    }
+
+    #[test]
     fn a_full_ring_wakes_nobody() {
         let mut registry = Registry::<&mut dyn PinPort, _, Nothing, 0, 1, 0, 1>::new(
             [],

@@ -1,5 +1,7 @@
 //! Wasmtime, with the settings of the A core's engine.
 
+use std::sync::LazyLock;
+
 use coracle_engine::Backend;
 use coracle_lifecycle::TrapKind;
 use wasmtime::{
@@ -9,6 +11,14 @@ use wasmtime::{
 };
 
 use crate::{Export, FUEL, Failure, Instance, Limits, Machine, Type, Value};
+
+/// Setting an engine up is the expensive part, so all stores share them.
+static NATIVE: LazyLock<Engine> = LazyLock::new(|| engine(Backend::Native));
+static PULLEY: LazyLock<Engine> = LazyLock::new(|| engine(Backend::Pulley));
+
+fn engine(backend: Backend) -> Engine {
+    Engine::new(&coracle_engine::config(backend).unwrap()).unwrap()
+}
 
 struct Host {
     limits: StoreLimits,
@@ -27,7 +37,10 @@ pub struct Compiled {
 impl Compiled {
     /// A store with the engine's settings.
     pub fn new(backend: Backend, limits: Limits) -> Self {
-        Self::with_config(&coracle_engine::config(backend).unwrap(), name(backend), limits)
+        match backend {
+            Backend::Native => Self::with_engine(&NATIVE, "Wasmtime", limits),
+            Backend::Pulley => Self::with_engine(&PULLEY, "Pulley", limits),
+        }
     }
 
     /// A store with these settings.
@@ -35,8 +48,7 @@ impl Compiled {
         Self::with_engine(&Engine::new(config).unwrap(), name, limits)
     }
 
-    /// A store of an engine that is there: setting one up is the expensive part.
-    pub fn with_engine(engine: &Engine, name: &'static str, limits: Limits) -> Self {
+    fn with_engine(engine: &Engine, name: &'static str, limits: Limits) -> Self {
         let limits =
             StoreLimitsBuilder::new().memory_size(limits.memory_bytes).table_elements(limits.table_elements).build();
         let mut store = Store::new(engine, Host { limits, calls: Vec::new() });
@@ -95,14 +107,6 @@ impl Compiled {
             self.linker.define(&self.store, import.module(), import.name(), func).expect("shadowing is allowed");
         }
         Ok(())
-    }
-}
-
-/// The name of a back end in messages.
-pub(crate) fn name(backend: Backend) -> &'static str {
-    match backend {
-        Backend::Native => "Wasmtime",
-        Backend::Pulley => "Pulley",
     }
 }
 

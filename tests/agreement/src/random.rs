@@ -1,21 +1,20 @@
 //! Modules that a generator made, run on all engines with the same imports and arguments.
 
-use std::{fmt, sync::LazyLock};
+use std::fmt;
 
 use arbitrary::Unstructured;
 use coracle_engine::Backend;
 use wasm_smith::{Config, Module};
-use wasmtime::Engine;
 
-use crate::{Compiled, Export, Failure, Interpreted, Limits, Machine, Type, Value, compiled};
+use crate::{Compiled, Export, Failure, Interpreted, Limits, Machine, Type, Value};
 
 /// Fuel of instantiating, and of each call: enough on wasmi to grow a memory to its limit, but little, because most
 /// loops that a generator makes are endless.
-const FUEL: u64 = 400_000;
+const FUEL: u64 = 150_000;
 /// Calls of each exported function.
 const CALLS_PER_EXPORT: u64 = 2;
 /// Most that memories and tables of generated modules may grow to: they are compared after every call.
-const LIMITS: Limits = Limits { memory_bytes: 4 * 65_536, table_elements: 1000 };
+const LIMITS: Limits = Limits { memory_bytes: 2 * 65_536, table_elements: 1000 };
 
 /// Functions that a generated module may import.
 const IMPORTS: &str = r#"(module
@@ -25,10 +24,6 @@ const IMPORTS: &str = r#"(module
     (import "env" "f32" (func (param f32) (result f32)))
     (import "env" "f64" (func (param f64 f32) (result f64)))
     (import "env" "all" (func (param i32 i64 f32 f64) (result f64 f32 i64 i32))))"#;
-
-static ENGINES: LazyLock<[Engine; 2]> = LazyLock::new(|| {
-    [Backend::Native, Backend::Pulley].map(|b| Engine::new(&coracle_engine::config(b).unwrap()).unwrap())
-});
 
 /// A deterministic sequence of numbers (SplitMix64).
 #[derive(Debug, Clone)]
@@ -115,7 +110,7 @@ pub fn module(data: &[u8]) -> Option<Vec<u8>> {
         max_memories: 1,
         max_tables: 1,
         max_table_elements: 1000,
-        max_memory32_bytes: 5 * 65_536,
+        max_memory32_bytes: 3 * 65_536,
         max_data_segments: 4,
         max_element_segments: 4,
         max_globals: 8,
@@ -214,11 +209,8 @@ fn state(machine: &mut dyn Machine, instance: usize) -> State {
 /// When two of them differ in anything that a guest could tell, or Wasmtime takes more fuel than wasmi.
 pub fn compare(module: &[u8], seed: u64, report: &mut Report) {
     let mut interpreted = Interpreted::new(LIMITS);
-    let mut compiled = [Backend::Native, Backend::Pulley]
-        .into_iter()
-        .zip(&*ENGINES)
-        .map(|(backend, engine)| Compiled::with_engine(engine, compiled::name(backend), LIMITS));
-    let [mut native, mut pulley] = [(); 2].map(|()| compiled.next().unwrap());
+    let mut native = Compiled::new(Backend::Native, LIMITS);
+    let mut pulley = Compiled::new(Backend::Pulley, LIMITS);
     interpreted.define_imports(module).unwrap();
     native.define_imports(module).unwrap();
     pulley.define_imports(module).unwrap();

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use coracle_lifecycle::TrapKind;
-use coracle_prepare::{AdmissionLimits, PrepareError, prepare};
+use coracle_prepare::{AdmissionLimits, PrepareError, mend, prepare};
 use wasmparser::Validator;
 use wast::{
     QuoteWat, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet,
@@ -74,6 +74,7 @@ enum Named {
 
 struct Run<'m> {
     file: String,
+    mended: bool,
     machines: &'m mut [Box<dyn Machine>; 3],
     tally: Tally,
     /// The instance that directives without a name mean.
@@ -86,12 +87,22 @@ struct Run<'m> {
 
 /// Runs a script. The machines must have the module `spectest`.
 pub fn run(file: &str, text: &str, machines: &mut [Box<dyn Machine>; 3]) -> Tally {
+    run_with(file, text, machines, false)
+}
+
+/// The same with every module mended as an image's is.
+pub fn run_mended(file: &str, text: &str, machines: &mut [Box<dyn Machine>; 3]) -> Tally {
+    run_with(file, text, machines, true)
+}
+
+fn run_with(file: &str, text: &str, machines: &mut [Box<dyn Machine>; 3], mended: bool) -> Tally {
     let mut lexer = Lexer::new(text);
     lexer.allow_confusing_unicode(true);
     let buffer = ParseBuffer::new_with_lexer(lexer).unwrap_or_else(|e| panic!("{file}: {e}"));
     let script = parser::parse::<Wast<'_>>(&buffer).unwrap_or_else(|e| panic!("{file}: {e}"));
     let mut run = Run {
         file: file.to_owned(),
+        mended,
         machines,
         tally: Tally::default(),
         current: None,
@@ -283,6 +294,7 @@ impl Run<'_> {
         if let Some(reason) = imports_of(bytes).iter().find_map(|m| self.unregistered.get(m)) {
             return skip(reason);
         }
+        let bytes = if self.mended { &mend(bytes).map_err(|e| Stop::Fail(e.to_string()))? } else { bytes };
         Ok(self.machines.each_mut().map(|m| m.instantiate(bytes)))
     }
 

@@ -98,6 +98,12 @@ fn version_2() {
     check("version 2", &run(spec(SpecVersion::V2), script::run), &["wasm-v2"], [21_000, 970, 2100]);
 }
 
+/// Mending changes no meaning.
+#[test]
+fn version_2_mended() {
+    check("version 2 mended", &run(spec(SpecVersion::V2), script::run_mended), &["wasm-v2"], [21_000, 970, 2100]);
+}
+
 #[test]
 fn proposals_that_are_on() {
     let mut total = Tally::default();

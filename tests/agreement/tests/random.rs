@@ -4,7 +4,7 @@
 use coracle_test_agreement::random::{Random, Report, compare, module};
 
 /// Modules of a run: some twenty seconds.
-const ROUNDS: u64 = 1500;
+const ROUNDS: u64 = 600;
 /// Bytes that a module is made of.
 const DATA_BYTES: usize = 4096;
 

@@ -307,13 +307,12 @@ impl<'c, G: Guest> Hostile<'c, G> {
         match self.case.script.get(self.next_act) {
             // It may never come to rest.
             Some(Act::Turns(turns)) => self.turns_left = *turns,
-            _ if ran => return true,
+            None => return ran,
             Some(act) => {
                 if let Some(event) = act.event() {
                     self.push(event);
                 }
             }
-            None => return false,
         }
         self.next_act += 1;
         true

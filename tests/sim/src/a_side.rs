@@ -109,7 +109,7 @@ impl<'m> ASide<'m> {
                     self.node.device_answer(*token, answer, now_us);
                     self.collect();
                 }
-                Output::Event(_) | Output::Reply(..) => {}
+                Output::Sense { .. } | Output::Event(_) | Output::Reply(..) => {}
             }
             self.kicks(bells);
             return Did::Output(output);

@@ -464,6 +464,10 @@ impl<'m> World<'m> {
                 .m
                 .as_ref()
                 .is_some_and(|m| m.core.containers().any(|(n, s)| n == name && matches!(s, State::Exited(_))));
+            let exited = exited
+                || self.a.as_ref().is_some_and(|a| {
+                    a.node.report().containers.get(name).is_some_and(|c| c.state.starts_with("exited"))
+                });
             if copies != 1 && !exited {
                 return Err(format!("{name} has {copies} live copies while nothing happens, at step {}", self.steps));
             }

@@ -5,9 +5,11 @@
 use std::sync::{Arc, LazyLock};
 
 use coracle_container::{ContainerSpec, Grants, Limits, OwnedEffect, OwnedEvent, Payload, Step};
-use coracle_engine::{Backend, Container, EngineHandle, LoadError, SLICE_FUEL_DEFAULT};
+use coracle_engine::{Backend, Container, EngineHandle, LoadError};
 use coracle_guest_abi::EventKind;
 use sha2::{Digest, Sha256};
+
+pub(crate) const SLICE_FUEL: u64 = 1_000_000;
 
 static ENGINES: LazyLock<[EngineHandle; 2]> =
     LazyLock::new(|| [Backend::Native, Backend::Pulley].map(|b| EngineHandle::with_backend(b).unwrap()));
@@ -46,7 +48,7 @@ pub(crate) fn start(container: &mut Container, now_us: u64, event: Option<OwnedE
 
 pub(crate) fn go_on(container: &mut Container, now_us: u64) -> Step {
     loop {
-        match container.run(now_us, SLICE_FUEL_DEFAULT) {
+        match container.run(now_us, SLICE_FUEL) {
             Step::Pending => {}
             step => return step,
         }

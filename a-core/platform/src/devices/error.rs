@@ -118,14 +118,14 @@ pub enum DeviceProblem {
         text: String,
     },
     /// Anything else that the system said.
-    #[error("cannot {action} {path}")]
+    #[error("cannot {action} {path}: {error}")]
     System {
         /// What was tried.
         action: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -138,7 +138,7 @@ impl DeviceProblem {
             Some(number::EACCES | number::EPERM) => Self::NotPermitted { path },
             Some(number::EBUSY) => Self::InUse { path },
             _ if is_gone(&error) => Self::Gone,
-            _ => Self::System { action, path, source: error },
+            _ => Self::System { action, path, error },
         }
     }
 
@@ -147,7 +147,7 @@ impl DeviceProblem {
         match self {
             Self::InUse { .. } => Errno::Busy,
             Self::NotPermitted { .. } | Self::Unexpected { .. } | Self::Rate { .. } => Errno::Io,
-            Self::System { source, .. } => errno_of(source),
+            Self::System { error, .. } => errno_of(error),
             _ => Errno::NoDevice,
         }
     }
@@ -215,7 +215,7 @@ mod tests {
             (nix::errno::Errno::EACCES, "run as root", Errno::Io),
             (nix::errno::Errno::EBUSY, "end that first", Errno::Busy),
             (nix::errno::Errno::ENODEV, "is gone", Errno::NoDevice),
-            (nix::errno::Errno::EINVAL, "cannot open /dev/i2c-1", Errno::Io),
+            (nix::errno::Errno::EINVAL, "cannot open /dev/i2c-1: Invalid argument", Errno::Io),
         ] {
             let problem = problem(errno);
             let error = DeviceError { kind: "I2C bus", name: "i2c0".into(), problem };

@@ -1,7 +1,7 @@
 //! Pins: lines of the kernel's GPIO character devices.
 //!
-//! The kernel debounces and finds edges; while nobody asks, they wait in its buffer (16 of a line, and the newest are
-//! lost then). A line is claimed at its first use and kept.
+//! The kernel debounces and finds edges; while nobody asks, they wait in its buffer: 16 of a line, then the oldest are
+//! lost. A line is claimed at its first use and kept.
 
 use std::fs;
 use std::io;

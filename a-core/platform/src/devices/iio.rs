@@ -30,8 +30,6 @@ const TRIGGER_PREFIX: &str = "trigger";
 const TIMESTAMP: &str = "timestamp";
 /// Longest attribute that is read, in bytes: a page, as in the kernel.
 const ATTRIBUTE_BYTES_MAX: u64 = 4096;
-/// Bytes read from a device at once.
-const READ_BYTES: usize = 4096;
 /// Blocks that the kernel keeps for us, and that wait here for a container.
 const BLOCKS: usize = 4;
 
@@ -51,6 +49,8 @@ pub(super) struct IioSensor {
     clock: ClockId,
     /// How far the core's clock is behind it, in microseconds.
     behind_us: Option<i128>,
+    /// Room for the scans of a block.
+    buffer: Vec<u8>,
     /// The start of a scan whose end was not read yet.
     partial: Vec<u8>,
     /// The time of the scan before, in nanoseconds.
@@ -98,8 +98,14 @@ impl IioSensor {
     /// Sets the sensor up and switches it on.
     pub(super) fn start(config: &SensorConfig, sys: &Path, dev: &Path) -> Result<Self, DeviceProblem> {
         let device = Device::find(config, sys)?;
-        // Before anything is changed: a device without that channel stays as it is.
+        // Before anything is changed: a device without that channel, or that another process has open, stays as it is.
         device.form(config.channel.as_str())?;
+        let node = dev.join(&device.node);
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&node)
+            .map_err(|error| DeviceProblem::new("open", &node, error))?;
         device.write("buffer/enable", "0")?;
         device.set_rate(config, sys)?;
         let scan = device.select(config.channel.as_str())?;
@@ -109,16 +115,10 @@ impl IioSensor {
         if device.dir.join("buffer/watermark").exists() {
             device.write("buffer/watermark", &block.to_string())?;
         }
-        let node = dev.join(&device.node);
         let ring = BlockRing::new(config.rate_hz.hz(), block).map(Box::new).ok_or_else(|| {
-            let source = io::Error::other("a block has more samples than there is room for");
-            DeviceProblem::System { action: "sample", path: node.clone(), source }
+            let error = io::Error::other("a block has more samples than there is room for");
+            DeviceProblem::System { action: "sample", path: node.clone(), error }
         })?;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlag::O_NONBLOCK.bits())
-            .open(&node)
-            .map_err(|error| DeviceProblem::new("open", &node, error))?;
         device.write("buffer/enable", "1")?;
         Ok(Self {
             dir: device.dir,
@@ -128,6 +128,7 @@ impl IioSensor {
             ring,
             clock,
             behind_us: None,
+            buffer: vec![0; block * scan.bytes],
             partial: Vec::new(),
             last_ns: None,
             lent: false,
@@ -139,18 +140,24 @@ impl IioSensor {
         if std::mem::take(&mut self.lent) {
             self.ring.release();
         }
-        let mut bytes = [0; READ_BYTES];
-        // What does not fit stays with the kernel, which drops what comes last; the times show it.
+        // A block's worth at a time, and only when there is none: so what nobody takes stays with the kernel, which drops
+        // what comes last when it has no more room; the times show it.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut result = Ok(());
         while self.ring.block().is_none() {
-            match (&self.file).read(&mut bytes) {
+            match (&self.file).read(&mut buffer) {
                 Ok(0) => break,
-                Ok(read) => self.take(bytes.get(..read).unwrap_or(&[]), now_us),
+                Ok(read) => self.take(buffer.get(..read).unwrap_or(&[]), now_us),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(DeviceProblem::new("read", &self.node, error)),
+                Err(error) => {
+                    result = Err(DeviceProblem::new("read", &self.node, error));
+                    break;
+                }
             }
         }
-        Ok(self.ring.block().is_some())
+        self.buffer = buffer;
+        result.map(|()| self.ring.block().is_some())
     }
 
     /// The oldest block, until [`IioSensor::poll`].

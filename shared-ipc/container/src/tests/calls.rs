@@ -165,7 +165,8 @@ fn events_are_waited_for_in_command_style_alone() {
 
 #[test]
 fn handles_are_opened_by_name_and_closed_once() {
-    let kinds: [(Call, Call, &[(&str, i64)], &str); 4] = [
+    type Names = &'static [(&'static str, i64)];
+    let kinds: [(Call, Call, Names, &str); 4] = [
         (Call::SensorOpen, Call::SensorClose, &[("accel0", ACCEL), ("temp", TEMP)], "accel1"),
         (Call::GpioOpen, Call::GpioClose, &[("button", BUTTON), ("led", LED)], "accel0"),
         (Call::I2cOpen, Call::I2cClose, &[("i2c1", BUS)], "adc"),
@@ -208,7 +209,7 @@ fn a_handle_of_another_kind_or_none_is_refused() {
         let nonsense = [-1, -8, 32, 33, 32 + right, 256 + right, i64::from(i32::MIN), i64::from(i32::MAX)];
         for handle in others.chain(nonsense) {
             let mut rig = Rig::new();
-            rig.host.state.handles = u32::MAX & !(1 << right);
+            rig.host.state.handles = !(1_u32 << right);
             let before = rig.everything();
             assert_eq!(rig.get(call, &[&[handle], rest].concat()), BAD_HANDLE, "{call:?} {handle}");
             assert_eq!(rig.everything(), before);

@@ -33,13 +33,7 @@ fn calls(rig: &mut Rig) -> Vec<(Call, Vec<i64>, DeviceCall, DeviceAnswer, i64)> 
     let two = DeviceAnswer::Bytes(vec![7, 8]);
     vec![
         (Call::GpioRead, vec![LED], DeviceCall::PinRead { label: led.clone() }, DeviceAnswer::Level(true), 1),
-        (
-            Call::GpioRead,
-            vec![BUTTON],
-            DeviceCall::PinRead { label: button.clone() },
-            DeviceAnswer::Level(false),
-            0,
-        ),
+        (Call::GpioRead, vec![BUTTON], DeviceCall::PinRead { label: button.clone() }, DeviceAnswer::Level(false), 0),
         (Call::GpioWrite, vec![LED, 1], DeviceCall::PinWrite { label: led, high: true }, DeviceAnswer::Done, 0),
         (
             Call::GpioWatch,

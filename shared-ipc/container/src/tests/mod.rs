@@ -18,7 +18,7 @@ use coracle_guest_abi::{Call, EventKind, Name};
 use coracle_migrate::snapshot::HostState;
 
 use crate::{
-    Args, ContainerSpec, Grants, Host, I2cGrant, Kv, Limits, OwnedEffect, OwnedEvent, Outcome, PinGrant, PinMode,
+    Args, ContainerSpec, Grants, Host, I2cGrant, Kv, Limits, Outcome, OwnedEffect, OwnedEvent, PinGrant, PinMode,
     SensorGrant, SpiGrant, dispatch,
 };
 

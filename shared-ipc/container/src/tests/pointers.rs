@@ -1,8 +1,8 @@
 //! Every pointer argument of every call, up to the last byte of memory and beyond it.
 
+use std::format;
 use std::string::String;
 use std::vec::Vec;
-use std::format;
 
 use coracle_guest_abi::{BlockHeader, Call, Errno, EventKind, EventRecord, IMPORTS, SensorInfo, wasi};
 
@@ -149,7 +149,8 @@ fn every_pointer_is_good_to_the_last_byte_and_not_beyond() {
         }
         let fault = if case.call.is_wasi() { i64::from(wasi::errno(Errno::Fault)) } else { -14 };
         let max = u64::from(u32::MAX);
-        for address in [len - need + 1, len, len + 1, 1 << 31, max - need, max - need + 1, max - need + 2, max] {
+        let beyond = [len - need + 1, len, len + 1, 1 << 31, max - need, max - need + 1, max - need + 2, max];
+        for address in beyond.into_iter().filter(|a| *a <= max) {
             let (rig, before, outcome) = run(&case, address);
             let what = format!("{:?} {:?} at {address:#x}", case.call, case.args);
             assert_eq!(outcome, Outcome::Return(fault), "{what}");

@@ -1,0 +1,102 @@
+//! What an engine is known to get wrong: it still does, and image preparation mends it.
+
+use coracle_prepare::mend;
+use coracle_test_agreement::{Interpreted, Limits, Machine, Value, machines};
+
+/// Programs that take an `i32` and return one, with an argument and the result.
+const PROGRAMS: [(&str, &str, [u32; 2]); 6] = [
+    (
+        "select by a local that is zero",
+        "(func (export \"run\") (param i32) (result i32)
+            (select (i32.const 1) (local.get 0) (i32.eqz (local.get 0))))",
+        [5, 5],
+    ),
+    (
+        "select by a local that is not zero, other comparison",
+        "(func (export \"run\") (param i32) (result i32)
+            (select (local.get 0) (i32.const 1) (i32.ne (i32.const 0) (local.get 0))))",
+        [0, 1],
+    ),
+    (
+        "select by a comparison of a comparison",
+        "(func (export \"run\") (param i32) (result i32)
+            (select (i32.const 1) (i32.const 2) (i32.eqz (i32.eqz (local.get 0)))))",
+        [0, 2],
+    ),
+    (
+        "a local below the parameter of an if",
+        "(func (export \"run\") (param i32) (result i32) (local i32)
+            (local.get 0) (i32.const 3) (local.get 1)
+            (if (param i32) (result i32) (then (loop)))
+            (drop))",
+        [7, 7],
+    ),
+    (
+        "a local below the parameter of a block",
+        "(func (export \"run\") (param i32) (result i32) (local i32)
+            (local.get 0) (i32.const 3)
+            (block (param i32) (result i32) (br_if 0 (i32.eqz (local.get 1))) (local.set 0 (i32.const 9)) (loop))
+            (drop))",
+        [7, 7],
+    ),
+    (
+        "a local below the parameter of a loop",
+        "(func (export \"run\") (param i32) (result i32) (local i32)
+            (local.get 0) (i32.const 3)
+            (loop (param i32) (result i32) (local.set 0 (i32.const 9)))
+            (drop))",
+        [7, 7],
+    ),
+];
+
+/// Those that are right without mending, too.
+const RIGHT_ANYWAY: [&str; 2] =
+    ["a local below the parameter of a block", "a local below the parameter of a loop"];
+
+fn module(fields: &str) -> Vec<u8> {
+    wat::parse_str(format!("(module {fields})")).unwrap()
+}
+
+fn run(machine: &mut dyn Machine, module: &[u8], argument: u32) -> Value {
+    let instance = machine.instantiate(module).unwrap();
+    // A first call leaves something else in the engine's registers.
+    machine.call(instance, "run", &[Value::I32(argument ^ 0x5555)]).unwrap();
+    machine.call(instance, "run", &[Value::I32(argument)]).unwrap()[0].unwrap()
+}
+
+#[test]
+fn mended_programs_are_right_everywhere() {
+    for (name, fields, [argument, expected]) in PROGRAMS {
+        let mended = mend(&module(fields)).unwrap();
+        assert_ne!(mended, module(fields), "{name}: nothing was mended");
+        assert_eq!(mend(&mended).unwrap(), mended, "{name}: mending twice changes more");
+        for mut machine in machines(Limits::default()) {
+            let result = run(&mut *machine, &mended, argument);
+            assert_eq!(result, Value::I32(expected), "{} {name}", machine.name());
+        }
+    }
+}
+
+/// When an engine's update makes this fail, what it mends can go.
+#[test]
+fn wasmi_still_gets_them_wrong() {
+    for (name, fields, [argument, expected]) in PROGRAMS {
+        let result = run(&mut Interpreted::new(Limits::default()), &module(fields), argument);
+        assert_eq!(result == Value::I32(expected), RIGHT_ANYWAY.contains(&name), "{name}: {result:?}");
+    }
+}
+
+#[test]
+fn nothing_else_is_changed() {
+    for fields in [
+        "(func (param i32) (result i32) (select (i32.const 1) (i32.const 2) (local.get 0)))",
+        "(func (param i32) (result i32) (select (i32.const 1) (i32.const 2) (i32.lt_s (local.get 0) (i32.const 9))))",
+        "(func (param i32) (if (i32.eqz (local.get 0)) (then)))",
+        "(func (param i32) (block (br_if 0 (i32.eq (local.get 0) (i32.const 1)))))",
+        "(func (param i32) (result i32) (if (result i32) (local.get 0) (then (i32.const 1)) (else (i32.const 2))))",
+        "(func (param i32) (local.get 0) (block (param i32) (drop)))",
+        "(func (param i32 i64) (local.get 1) (local.get 0) (if (param i64) (then (drop)) (else (drop))))",
+    ] {
+        assert_eq!(mend(&module(fields)).unwrap(), module(fields), "{fields}");
+    }
+}
