@@ -110,7 +110,8 @@ struct Compiled {
 }
 
 impl EngineHandle {
-    /// Sets up the engine for this machine's processor. Expensive; one a process is enough.
+    /// Sets up the engine for this machine's processor, which is [`EngineHandle::pulley`]'s where Cranelift does not know
+    /// it. One a process is enough: modules are compiled once for each.
     ///
     /// # Errors
     /// [`EngineError`] when Wasmtime cannot work on this machine.

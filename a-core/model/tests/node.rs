@@ -24,6 +24,7 @@ const STEPS_MAX: u32 = 10_000;
 static ENGINE: LazyLock<EngineHandle> = LazyLock::new(|| EngineHandle::new().unwrap());
 
 struct Rig<'m> {
+    memories: Memories<'m>,
     node: Node<'m>,
     m: Responder,
     from_a: BulkReader<'m>,
@@ -73,6 +74,7 @@ fn with_rig(plans: Vec<Plan>, test: impl FnOnce(&mut Rig<'_>)) {
     let memories = Memories { bulk_to_m: piece(0), bulk_to_a: piece(1), retained: piece(2) };
     let room = Credit::for_buffers(64);
     let mut rig = Rig {
+        memories,
         node: Node::new(ENGINE.clone(), memories, 7, None, Vec::new(), room),
         m: Responder::new(1, VERSIONS, room),
         from_a: BulkReader::new(memories.bulk_to_m),
@@ -348,12 +350,9 @@ fn each_watcher_of_a_pin_gets_its_edges_and_the_pin_has_those_of_all() {
         assert_eq!(rig.logs(), ["rises: 1", "falls: 0", "rises: 1"]);
         // A new life of this supervisor watches them again.
         let records: Vec<Record> = rig.stored.iter().map(|b| Record::from_bytes(b).unwrap()).collect();
-        let memory = HeapRegion::new(0x3000);
-        let piece = |n: usize| memory.region().sub(n * 0x1000, 0x1000).unwrap();
-        let memories = Memories { bulk_to_m: piece(0), bulk_to_a: piece(1), retained: piece(2) };
         let plans = desired(vec![watcher("falls", 2), watcher("rises", 1)]);
         let room = Credit::for_buffers(64);
-        rig.node = Node::new(ENGINE.clone(), memories, 8, Some(plans), records, room);
+        rig.node = Node::new(ENGINE.clone(), rig.memories, 8, Some(plans), records, room);
         rig.m = Responder::new(2, VERSIONS, room);
         rig.connect();
         assert_eq!(rig.asked.iter().map(|(_, call)| call.clone()).collect::<Vec<_>>(), [watch(2), watch(3)]);
@@ -415,7 +414,7 @@ fn blocks_of_m_are_given_back_whatever_becomes_of_them() {
     let grants = Grants { sensors: [grant].into_iter().collect(), subscribe: names(&["go"]), ..Grants::default() };
     with_rig(vec![on_a("reader", SENSING, grants)], |rig| {
         rig.told.clear();
-        let mut send = |rig: &mut Rig<'_>, who: &str, sensor, bytes: &[u8]| {
+        let send = |rig: &mut Rig<'_>, who: &str, sensor, bytes: &[u8]| {
             let payload = rig.to_a.put(&[bytes]).unwrap();
             rig.say(&FromM::Block { name: name(who), sensor, time_us: 0, payload });
             rig.settle();

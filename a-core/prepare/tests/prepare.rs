@@ -377,3 +377,21 @@ fn missing_grants_are_all_named() {
     granted.publish.push("a".try_into().unwrap()).unwrap();
     assert_eq!(check_grants(&prepared, &granted), Ok(()));
 }
+
+#[test]
+fn what_an_engine_gets_wrong_is_mended_once() {
+    let select = "(func (param i32) (result i32) (select (i32.const 1) (local.get 0) (i32.eqz (local.get 0))))";
+    let block = "(func (param i64) (local.get 0) (i32.const 1) (block (param i32) (drop)) (drop))";
+    for (fields, added) in [
+        // i32.const 0; i32.gt_u
+        (select, 3),
+        // A local, which is a group of two bytes, and its local.set and local.get.
+        (block, 6),
+    ] {
+        let plain = module(fields);
+        let prepared = ok(fields);
+        // The export section is the same, so all that grew is the body.
+        assert_eq!(prepared.bytes.len(), plain.len() + added, "{fields}");
+        assert_eq!(prepare(&prepared.bytes, &LIMITS).unwrap(), prepared, "{fields}: preparing again changes more");
+    }
+}

@@ -45,6 +45,8 @@ impl i2c::Error for Error {
             Error::Core(Errno::NoDevice) => i2c::ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address),
             Error::Core(Errno::RemoteIo) => i2c::ErrorKind::NoAcknowledge(NoAcknowledgeSource::Data),
             Error::Core(Errno::Io) => i2c::ErrorKind::Bus,
+            // Also of a bus on the other core while the way there is full: in both cases the driver may try again.
+            Error::Core(Errno::Again) => i2c::ErrorKind::ArbitrationLoss,
             Error::Core(_) | Error::Pattern => i2c::ErrorKind::Other,
         }
     }
@@ -324,6 +326,7 @@ mod tests {
             (Errno::NoDevice, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address)),
             (Errno::RemoteIo, ErrorKind::NoAcknowledge(NoAcknowledgeSource::Data)),
             (Errno::Io, ErrorKind::Bus),
+            (Errno::Again, ErrorKind::ArbitrationLoss),
             (Errno::Denied, ErrorKind::Other),
         ] {
             assert_eq!(Error::Core(errno).kind(), kind);

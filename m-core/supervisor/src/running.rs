@@ -22,6 +22,8 @@ use crate::supervisor::{SLICE_FUEL, Supervisor, WAKE_BYTES_WAITING_MAX};
 const REMOTE_BLOCKS_MAX: usize = 4;
 /// Device calls of A that wait for their turn.
 const DEVICE_CALLS_MAX: usize = 8;
+/// Answers for containers on A that wait until A is awake; more are lost, and the requests time out.
+const REPLIES_MAX: usize = 16;
 /// Handle of the first pin: see the guest interface.
 const FIRST_PIN: usize = GRANTS_MAX;
 
@@ -212,11 +214,9 @@ impl Supervisor<'_> {
             Step::Parked => {
                 let effects = body.take_effects();
                 let time_us = self.time_us;
-                if !effects.is_empty() {
-                    // Its store may have changed, and what others get has to be committed.
-                    entry.state_dirty = true;
-                    self.carry_out(index, effects, time_us);
-                }
+                // What it kept has to be committed before anything of it is seen.
+                entry.state_dirty |= entry.spec.grants.kv > 0;
+                self.carry_out(index, effects, time_us);
                 self.commit();
             }
             Step::Exited(reason) => {
@@ -302,6 +302,7 @@ impl Supervisor<'_> {
 
     /// Gives an answer to who asked, here or, if it is ours, on A.
     pub(crate) fn reply(&mut self, to: &Name, id: u32, time_us: u64, payload: Payload, ours: bool) {
+        let room = self.replies.len() < REPLIES_MAX;
         match self.find_mut(to) {
             Some((_, entry)) if !entry.is_on_a() => {
                 if entry.body.as_mut().is_some_and(|b| b.answered(id)) {
@@ -309,11 +310,8 @@ impl Supervisor<'_> {
                     entry.state_dirty = true;
                 }
             }
-            _ if ours => {
-                if let Ok(payload) = heapless::Vec::from_slice(&payload) {
-                    self.send(&FromM::Reply { to: to.clone(), id, payload });
-                }
-            }
+            // A that sleeps is told when it wakes; who asked may have given up by then.
+            _ if ours && room => self.replies.push_back((to.clone(), id, payload)),
             _ => {}
         }
     }

@@ -97,6 +97,8 @@ pub struct Supervisor<'m> {
     pub(crate) topics: Topics,
     /// Device calls of A that wait for a step.
     pub(crate) device_calls: VecDeque<(u32, wire::DeviceCall)>,
+    /// Answers for containers on A.
+    pub(crate) replies: VecDeque<(Name, u32, Payload)>,
     /// A container came whose pins have to be watched.
     pub(crate) rewatch: bool,
     /// Unix time minus this core's clock, in microseconds, once A told it.
@@ -134,6 +136,7 @@ impl<'m> Supervisor<'m> {
             samples_dropped: 0,
             topics: Topics::default(),
             device_calls: VecDeque::new(),
+            replies: VecDeque::new(),
             rewatch: false,
             wall_offset_us: None,
             published: (0, 0),
@@ -269,13 +272,18 @@ impl<'m> Supervisor<'m> {
         self.seen_us = now_us;
         if self.outbox.len() <= WAITING_GRANT_MAX {
             self.link.grant();
-            // State, not a stream: what A is told is the last value, whenever it has room for it.
-            if self.adopted
-                && self.power == Power::Awake
-                && let Some((topic, payload)) = self.topics.tell()
-                && let Ok(payload) = heapless::Vec::from_slice(&payload)
-            {
-                self.send(&FromM::Retain { topic, payload });
+            if self.adopted && self.power == Power::Awake {
+                // State, not a stream: what A is told is the last value, whenever it has room for it.
+                if let Some((topic, payload)) = self.topics.tell()
+                    && let Ok(payload) = heapless::Vec::from_slice(&payload)
+                {
+                    self.send(&FromM::Retain { topic, payload });
+                }
+                if let Some((to, id, payload)) = self.replies.pop_front()
+                    && let Ok(payload) = heapless::Vec::from_slice(&payload)
+                {
+                    self.send(&FromM::Reply { to, id, payload });
+                }
             }
         }
         self.deliver_to_a(now_us);
@@ -411,6 +419,7 @@ impl<'m> Supervisor<'m> {
         self.adopted = false;
         self.topics.forget_told();
         self.device_calls.clear();
+        self.replies.clear();
         self.frames.clear();
         self.outbox.clear();
         self.bulk_out.free_all();

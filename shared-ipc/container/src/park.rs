@@ -1,9 +1,11 @@
 //! Calls that wait: what for, and how they go on.
 
+use alloc::vec::Vec;
+
 use coracle_guest_abi::{Call, Errno, EventKind, SensorInfo, wasi};
 use coracle_migrate::snapshot::PinUse;
 
-use crate::calls::{Guest, PollSub, SUBSCRIPTIONS_MAX};
+use crate::calls::{Guest, PollSub};
 use crate::{DeviceAnswer, DeviceCall, Host, OwnedEvent};
 
 /// What a parked container waits for, as its supervisor sees it. The time is in [`Host::deadline_us`].
@@ -43,7 +45,8 @@ pub(crate) enum Wait {
     Poll {
         until_us: Option<u64>,
         notice: bool,
-        subs: heapless::Vec<PollSub, SUBSCRIPTIONS_MAX>,
+        /// On the heap, because every call's result has room for the largest wait.
+        subs: Vec<PollSub>,
         out: usize,
         count: usize,
     },

@@ -5,8 +5,12 @@
 //! sensor's is met exactly, and samples are evenly spaced. The mean is also the filter against aliases, a coarse one
 //! (its first zero is at the rate of the output); who needs a better one takes the full rate.
 
+use core::num::{NonZeroU32, NonZeroU64};
+
 use coracle_guest_abi::BlockHeader;
 
+/// What is added to a sample so that it has no sign, and taken away from the mean.
+const ZERO: u32 = 1 << 15;
 /// Microseconds in a second.
 const SECOND_US: u64 = 1_000_000;
 
@@ -14,15 +18,15 @@ const SECOND_US: u64 = 1_000_000;
 /// loses no more than that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimator {
-    from_hz: u32,
-    to_hz: u32,
+    from_hz: NonZeroU32,
+    to_hz: NonZeroU32,
     /// The rates without their common factor. A sample of the input is `step` units of time long, one of the output
-    /// `span`.
-    step: u32,
-    span: u32,
+    /// `span`, which is no less.
+    step: NonZeroU32,
+    span: NonZeroU32,
     /// Units of the sample of the output that have been seen, and the sum of value times units.
     seen: u32,
-    sum: i64,
+    sum: u64,
     /// The sequence number and the count of lost samples that the next block of the input has if nothing is lost.
     expected: Option<(u32, u32)>,
     /// Blocks of the input that gave no sample. They leave no hole in the sequence of the output.
@@ -34,19 +38,17 @@ impl Decimator {
     /// samples than the sensor gives. `None` if one of them is 0.
     #[must_use]
     pub fn new(from_hz: u32, to_hz: u32) -> Option<Self> {
-        if from_hz == 0 || to_hz == 0 {
-            return None;
-        }
+        let (from_hz, to_hz) = (NonZeroU32::new(from_hz)?, NonZeroU32::new(to_hz)?);
         let rate_hz = to_hz.min(from_hz);
         let factor = greatest_common_divisor(from_hz, rate_hz);
-        let (step, span) = (rate_hz / factor, from_hz / factor);
+        let (step, span) = (NonZeroU32::new(rate_hz.get() / factor)?, NonZeroU32::new(from_hz.get() / factor)?);
         Some(Self { from_hz, to_hz, step, span, seen: 0, sum: 0, expected: None, empty: 0 })
     }
 
     /// Samples a second that come out.
     #[must_use]
     pub fn rate_hz(&self) -> u32 {
-        self.to_hz.min(self.from_hz)
+        self.to_hz.min(self.from_hz).get()
     }
 
     /// Writes what a block of the sensor gives to the start of `out`, which has to hold as many samples as the block;
@@ -55,15 +57,15 @@ impl Decimator {
     /// The rate of the sensor is that of the header: with another one than before it starts anew, as it does after a
     /// lost block, because a mean over a gap would be wrong.
     pub fn block(&mut self, header: &BlockHeader, samples: &[i16], out: &mut [i16]) -> Option<BlockHeader> {
-        if header.rate_hz != self.from_hz {
-            *self = Self { empty: self.empty, ..Self::new(header.rate_hz, self.to_hz)? };
+        if header.rate_hz != self.from_hz.get() {
+            *self = Self { empty: self.empty, ..Self::new(header.rate_hz, self.to_hz.get())? };
         }
         if self.expected.is_some_and(|expected| expected != (header.sequence, header.dropped)) {
             (self.seen, self.sum) = (0, 0);
         }
         self.expected = Some((header.sequence.wrapping_add(1), header.dropped));
         // What the first sample of the output has of the blocks before.
-        let units_a_second = u64::from(self.step) * u64::from(self.from_hz);
+        let units_a_second = NonZeroU64::from(self.step).saturating_mul(self.from_hz.into());
         let earlier_us = u64::from(self.seen) * SECOND_US / units_a_second;
         let mut count = 0;
         let mut free = out.iter_mut();
@@ -90,33 +92,34 @@ impl Decimator {
 
     /// Takes a sample in; returns the one of the output that it completes.
     fn sample(&mut self, sample: i16) -> Option<i16> {
-        let value = i64::from(sample);
-        let missing = self.span - self.seen;
-        if self.step < missing {
-            self.seen += self.step;
-            self.sum += value * i64::from(self.step);
+        let value = u64::from(i32::from(sample).wrapping_add_unsigned(ZERO).cast_unsigned());
+        let (step, span) = (self.step.get(), self.span.get());
+        let missing = span - self.seen;
+        if step < missing {
+            self.seen += step;
+            self.sum += value * u64::from(step);
             return None;
         }
-        let span = i64::from(self.span);
-        // Half of the divisor more makes of the quotient's floor the nearest number.
-        let sum = self.sum + value * i64::from(missing) + span / 2;
-        self.seen = self.step - missing;
-        self.sum = value * i64::from(self.seen);
+        // Half of the divisor more makes of the quotient the nearest number.
+        let sum = self.sum + value * u64::from(missing) + u64::from(span / 2);
+        self.seen = step - missing;
+        self.sum = value * u64::from(self.seen);
         // A division of 32 bits is one instruction on a Cortex-M, one of 64 bits a call.
-        let mean = match (i32::try_from(sum), i32::try_from(span)) {
-            (Ok(sum), Ok(span)) => i64::from(sum.div_euclid(span)),
-            _ => sum.div_euclid(span),
+        let mean = match u32::try_from(sum) {
+            Ok(sum) => (sum / self.span).into(),
+            Err(_) => sum / NonZeroU64::from(self.span),
         };
         // Always one: a mean lies between the smallest sample and the largest.
-        i16::try_from(mean).ok()
+        i16::try_from(i64::try_from(mean).ok()? - i64::from(ZERO)).ok()
     }
 }
 
-const fn greatest_common_divisor(mut a: u32, mut b: u32) -> u32 {
-    while b != 0 {
-        (a, b) = (b, a % b);
+/// Not 0, and divides both.
+fn greatest_common_divisor(a: NonZeroU32, b: NonZeroU32) -> NonZeroU32 {
+    match NonZeroU32::new(a.get() % b) {
+        Some(rest) => greatest_common_divisor(b, rest),
+        None => b,
     }
-    a
 }
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ impl Filter {
     #[must_use]
     pub fn passes(&self, samples: &[i16]) -> bool {
         let Self { low, high } = *self;
-        low <= high && samples.iter().any(|sample| i32::from(*sample) < low || i32::from(*sample) > high)
+        // One comparison for both limits: what is below `low` wraps around to the largest numbers.
+        let width = high.wrapping_sub(low).cast_unsigned();
+        low <= high && samples.iter().any(|sample| i32::from(*sample).wrapping_sub(low).cast_unsigned() > width)
     }
 }
 

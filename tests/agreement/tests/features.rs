@@ -17,10 +17,7 @@ const MODULES: [(&str, Option<&str>); 28] = [
     ("(global i32 (i32.add (i32.const 1) (i32.const 2)))", None),
     ("(memory 7 9 (pagesize 1))", None),
     ("(func (drop (v128.const i64x2 0 0)))", Some("SIMD")),
-    (
-        "(func (drop (i8x16.relaxed_swizzle (v128.const i64x2 0 0) (v128.const i64x2 0 0))))",
-        Some("relaxed SIMD"),
-    ),
+    ("(func (drop (i8x16.relaxed_swizzle (v128.const i64x2 0 0) (v128.const i64x2 0 0))))", Some("relaxed SIMD")),
     ("(memory 1 1 shared)", Some("threads")),
     ("(memory 1) (func (drop (i32.atomic.load (i32.const 0))))", Some("threads")),
     ("(table 1 externref)", Some("reference types")),

@@ -49,9 +49,8 @@ const PROGRAMS: [(&str, &str, [u32; 2]); 6] = [
     ),
 ];
 
-/// Those that are right without mending, too.
-const RIGHT_ANYWAY: [&str; 2] =
-    ["a local below the parameter of a block", "a local below the parameter of a loop"];
+/// Those that come out wrong without mending; the others do so only by chance.
+const WRONG: [&str; 2] = ["select by a local that is zero", "a local below the parameter of an if"];
 
 fn module(fields: &str) -> Vec<u8> {
     wat::parse_str(format!("(module {fields})")).unwrap()
@@ -80,9 +79,9 @@ fn mended_programs_are_right_everywhere() {
 /// When an engine's update makes this fail, what it mends can go.
 #[test]
 fn wasmi_still_gets_them_wrong() {
-    for (name, fields, [argument, expected]) in PROGRAMS {
+    for (name, fields, [argument, expected]) in PROGRAMS.into_iter().filter(|(name, ..)| WRONG.contains(name)) {
         let result = run(&mut Interpreted::new(Limits::default()), &module(fields), argument);
-        assert_eq!(result == Value::I32(expected), RIGHT_ANYWAY.contains(&name), "{name}: {result:?}");
+        assert_ne!(result, Value::I32(expected), "{name}");
     }
 }
 

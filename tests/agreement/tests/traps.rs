@@ -123,7 +123,10 @@ fn growing_costs_fuel_for_what_was_added_only() {
     for (mut machine, instance) in instances(text, Limits::default()) {
         // Refused: if asking were charged, this would run out.
         machine.set_fuel(50);
-        assert_eq!(machine.call(instance, "grow", &i32s(&[-1])).unwrap(), i32s(&[-1]).into_iter().map(Some).collect::<Vec<_>>());
+        assert_eq!(
+            machine.call(instance, "grow", &i32s(&[-1])).unwrap(),
+            i32s(&[-1]).into_iter().map(Some).collect::<Vec<_>>()
+        );
         let left = machine.fuel();
         assert!(left > 40, "{}: {left} of 50 left", machine.name());
     }
@@ -223,8 +226,17 @@ fn nan_operations() -> Vec<(String, Vec<Type>, Type)> {
 fn operands(ty: Type) -> Vec<Value> {
     let bits: &[u64] = match ty {
         Type::F32 => &[
-            0, 0x8000_0000, 0x3f80_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0000, 0x7fc0_1234, 0xffff_ffff,
-            0x7fa0_0001, 0xff80_0001,
+            0,
+            0x8000_0000,
+            0x3f80_0000,
+            0x7f80_0000,
+            0xff80_0000,
+            0x7fc0_0000,
+            0xffc0_0000,
+            0x7fc0_1234,
+            0xffff_ffff,
+            0x7fa0_0001,
+            0xff80_0001,
         ],
         Type::F64 => &[
             0,

@@ -15,7 +15,7 @@ use coracle_device::sim::{SimDevices, Wire, devices};
 use coracle_engine::EngineHandle;
 use coracle_guest_abi::{BlockHeader, Errno, EventKind, SensorInfo};
 use coracle_lifecycle::ExitReason;
-use coracle_migrate::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot};
+use coracle_migrate::snapshot::{GlobalValue, SNAPSHOT_BYTES_MAX, Snapshot};
 use coracle_prepare::{AdmissionLimits, NotPortable, Prepared, prepare};
 use coracle_test_sdk::{assemblyscript, c, guests_folder, or_skip, wasi};
 
@@ -87,11 +87,33 @@ impl Running {
         (running, step)
     }
 
-    /// Moved to the other kind of core.
-    fn moved(self, module: &Prepared, spec: &Arc<ContainerSpec>) -> Self {
+    fn captured(&self) -> Vec<u8> {
         let mut bytes = vec![0; SNAPSHOT_BYTES_MAX];
         let used = on!(&self.container, c => c.capture(std::iter::empty(), &mut bytes).unwrap());
-        let snapshot = Snapshot::decode(&bytes[..used]).unwrap();
+        bytes.truncate(used);
+        bytes
+    }
+
+    /// Checks that the guest has left an eighth of its stack untouched. The stack lies below all data and starts out as
+    /// zeros.
+    fn has_stack_left(&self) {
+        let bytes = self.captured();
+        let snapshot = Snapshot::decode(&bytes).unwrap();
+        let mut memory = vec![0; snapshot.head().memory_len as usize];
+        snapshot.fill_memory(&mut memory).unwrap();
+        let Some(GlobalValue::I32(top)) = snapshot.head().globals.first().copied() else {
+            panic!("the first global is the stack pointer");
+        };
+        let stack = usize::try_from(top).unwrap();
+        let untouched = memory[..stack].iter().take_while(|byte| **byte == 0).count();
+        println!("stack: {untouched} of {stack} bytes untouched");
+        assert!(untouched >= stack / 8, "needs a larger stack: {untouched} of {stack} bytes were not used");
+    }
+
+    /// Moved to the other kind of core.
+    fn moved(self, module: &Prepared, spec: &Arc<ContainerSpec>) -> Self {
+        let bytes = self.captured();
+        let snapshot = Snapshot::decode(&bytes).unwrap();
         let (module, spec) = (&module.bytes[..], Arc::clone(spec));
         let container = match self.container {
             Container::M(_) => {
@@ -305,6 +327,7 @@ fn every_call_of_the_rust_sdk() {
         assert_eq!(one(&mut running, step), "log 3 answer 2 tag 1 same 1", "{engine:?}");
         let step = running.event(EventKind::Reply, Errno::TimedOut as u8, 1, &[]);
         assert_eq!(one(&mut running, step), "log 3 answer -110 tag 1 same 1", "{engine:?}");
+        running.has_stack_left();
     }
 }
 
@@ -335,6 +358,7 @@ fn a_driver_from_crates_io_reads_a_thermometer_and_moves() {
         running.broken = None;
         running.timer();
         assert_eq!(running.effects(), [&reading[..]], "{engine:?}");
+        running.has_stack_left();
     }
 }
 
@@ -394,6 +418,7 @@ fn c_in_event_style_blinks_and_moves() {
         let mut running = running.moved(&module, &spec);
         assert_eq!(running.timer(), 2_200_000, "{engine:?}");
         assert!(!running.wire.is_high(), "{engine:?}: its state came along");
+        running.has_stack_left();
     }
 }
 

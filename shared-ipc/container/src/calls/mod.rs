@@ -15,7 +15,7 @@ use coracle_guest_abi::{Call, Errno, GRANTS_MAX, NAME_BYTES_MAX, PARAMS_MAX, was
 use crate::Host;
 use crate::park::{Parked, Wait};
 
-pub(crate) use wasi::{PollSub, SUBSCRIPTIONS_MAX, poll_done};
+pub(crate) use wasi::{PollSub, poll_done};
 
 /// The arguments of a call. Missing ones are 0.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,6 +4,7 @@
 //! log; there are no others here.
 
 use alloc::format;
+use alloc::vec::Vec;
 
 use coracle_guest_abi::{Call, Errno, wasi};
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use crate::Host;
 use crate::park::Wait;
 
 /// Most subscriptions of one `poll_oneoff`.
-pub(crate) const SUBSCRIPTIONS_MAX: usize = 8;
+const SUBSCRIPTIONS_MAX: usize = 8;
 /// Most buffers of one `fd_write` that are looked at, and most bytes that are taken; the guest is told how many were.
 const BUFFERS_MAX: usize = 16;
 const WRITE_BYTES_MAX: usize = 1024;
@@ -198,7 +199,8 @@ fn poll<M, L>(args: &Args, guest: &mut Guest<'_>, host: &mut Host<M, L>) -> Repl
     guest.range(subscriptions, number * SUBSCRIPTION_BYTES)?;
     guest.range(out, number * EVENT_BYTES)?;
     guest.range(count, 4)?;
-    let mut subs: heapless::Vec<PollSub, SUBSCRIPTIONS_MAX> = heapless::Vec::new();
+    let mut subs = Vec::new();
+    subs.try_reserve_exact(number).map_err(|_| Errno::Again)?;
     let (mut until_us, mut notice, mut now) = (None, false, false);
     for n in 0..number {
         let at = subscriptions + n * SUBSCRIPTION_BYTES;
@@ -208,7 +210,7 @@ fn poll<M, L>(args: &Args, guest: &mut Guest<'_>, host: &mut Host<M, L>) -> Repl
             Poll::Event => notice = true,
             Poll::Write | Poll::Refused(..) => now = true,
         }
-        let _ = subs.push(PollSub { userdata: guest.u64(at)?, what });
+        subs.push(PollSub { userdata: guest.u64(at)?, what });
     }
     if now {
         poll_done(guest, &subs, out, count, host.state.clock_us, false)?;
