@@ -6,7 +6,7 @@ use std::sync::Arc;
 use coracle_container::{FuelBudget, Kv, OwnedEvent, Payload, Step, Usage, Waiting};
 use coracle_device::{Decimator, Filter};
 use coracle_engine::{Container, EngineHandle};
-use coracle_guest_abi::{BlockHeader, EventKind};
+use coracle_guest_abi::{BlockHeader, EventKind, Name};
 use coracle_lifecycle::ExitReason;
 use coracle_migrate::role::{Source, SourcePhase, Target};
 use coracle_migrate::snapshot::{
@@ -34,6 +34,8 @@ pub(crate) struct Body {
     decimators: BTreeMap<usize, Decimator>,
     /// What M was told last of the sensors that it wants.
     pub(crate) sensors_told: Vec<RemoteSensor>,
+    /// What it asked of pins: edges and how long a level has to last.
+    pub(crate) watches: BTreeMap<Name, (u8, u32)>,
     /// What M was told of as handled.
     pub(crate) acked: u64,
     /// What was stored last of a container that cannot be captured.
@@ -100,6 +102,7 @@ impl Body {
             gaps: 0,
             decimators: BTreeMap::new(),
             sensors_told: Vec::new(),
+            watches: BTreeMap::new(),
             acked: 0,
             kept: None,
             activity: Activity::Idle,
@@ -164,7 +167,7 @@ impl Body {
     }
 
     /// Queues what time alone causes.
-    fn push_due(&mut self, now_us: u64) {
+    pub(crate) fn push_due(&mut self, now_us: u64) {
         let handled = usize::from(self.current.is_some() && !self.container.is_command());
         while let Some(event) = self.container.due(now_us) {
             let waits = |e: &OwnedEvent| e.kind == EventKind::Timer && e.source == event.source;
@@ -474,11 +477,15 @@ impl Entry {
         matches!(self.place, Place::OnA(_)) && !committed
     }
 
+    /// Whether it is being moved away.
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.open, Some((_, _, Move::Out { .. })))
+    }
+
     /// When it is here and can go on, in microseconds. Once it is being moved away, it only ends the event that it is in.
     pub(crate) fn ready_us(&self) -> Option<u64> {
         let Place::OnA(body) = &self.place else { return None };
-        let leaving = matches!(self.open, Some((_, _, Move::Out { .. })));
-        if leaving && body.activity() == Activity::Idle { None } else { body.ready_us() }
+        if self.is_leaving() && body.activity() == Activity::Idle { None } else { body.ready_us() }
     }
 
     /// Whether it can go on now.

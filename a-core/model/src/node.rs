@@ -1469,6 +1469,8 @@ impl<'m> Node<'m> {
             || self.apply.is_some()
             || !self.untaken.is_empty()
             || !self.configuring.is_empty()
+            // M keeps no blocks for a sleeping A.
+            || !self.sensing.is_empty()
             || self.outbox.len() > 0
             // M is silent while A sleeps, so what it owes comes before.
             || !self.link.is_quiet()

@@ -30,7 +30,17 @@ impl Node<'_> {
 
     /// Gives the next container with something to do its slice, in turns.
     pub(crate) fn run_next(&mut self) {
-        let mut runnable = self.entries.iter().filter(|(_, e)| e.is_runnable(self.now_us)).map(|(n, _)| n);
+        let now_us = self.now_us;
+        if !self.entries.values().any(|e| e.is_runnable(now_us)) {
+            return;
+        }
+        // A is awake: timers of all that are due within their slack are looked at now, and not with a wake-up each.
+        for entry in self.entries.values_mut().filter(|e| !e.is_leaving()) {
+            if let Some(body) = entry.body() {
+                body.push_due(now_us);
+            }
+        }
+        let mut runnable = self.entries.iter().filter(|(_, e)| e.is_runnable(now_us)).map(|(n, _)| n);
         let Some(first) = runnable.clone().next() else { return };
         let next = self.ran.as_ref().and_then(|ran| runnable.find(|n| *n > ran));
         let name = next.unwrap_or(first).clone();
@@ -272,6 +282,10 @@ impl Node<'_> {
         let Some(body) = self.entries.get_mut(name).and_then(Entry::body) else { return };
         let Some(Waiting::Device(call)) = body.container.waiting() else { return };
         let call = call.clone();
+        // Now, and not when it has its answer: until then others may ask.
+        if let DeviceCall::PinWatch { label, edges, debounce_us } = &call {
+            body.watches.insert(label.clone(), (*edges, *debounce_us));
+        }
         let token = self.devices.begin(name.clone(), call.clone());
         let call = self.with_other_watchers(name, call);
         self.out.push_back(Output::Device { token, call });
@@ -282,12 +296,9 @@ impl Node<'_> {
         let DeviceCall::PinWatch { label, mut edges, mut debounce_us } = call else { return call };
         for entry in self.entries.iter().filter(|(n, _)| *n != name).map(|(_, e)| e) {
             let Place::OnA(body) = &entry.place else { continue };
-            let grants = &body.container.spec().grants.pins;
-            for (grant, used) in grants.iter().zip(&body.container.state().pins) {
-                if grant.label == label && used.edges != 0 {
-                    debounce_us = if edges == 0 { used.debounce_us } else { debounce_us.min(used.debounce_us) };
-                    edges |= used.edges;
-                }
+            if let Some((theirs, level_us)) = body.watches.get(&label).filter(|(edges, _)| *edges != 0) {
+                debounce_us = if edges == 0 { *level_us } else { debounce_us.min(*level_us) };
+                edges |= theirs;
             }
         }
         DeviceCall::PinWatch { label, edges, debounce_us }
@@ -296,22 +307,11 @@ impl Node<'_> {
     /// A container that comes here watches its pins again.
     pub(crate) fn watch_pins(&mut self, name: &Name) {
         let Some(body) = self.entries.get_mut(name).and_then(Entry::body) else { return };
-        let state = body.container.state();
-        let used: Vec<DeviceCall> = body
-            .container
-            .spec()
-            .grants
-            .pins
-            .iter()
-            .zip(&state.pins)
-            .filter(|(_, used)| used.edges != 0)
-            .map(|(grant, used)| {
-                let (label, edges, debounce_us) = (grant.label.clone(), used.edges, used.debounce_us);
-                DeviceCall::PinWatch { label, edges, debounce_us }
-            })
-            .collect();
-        for call in used {
-            let call = self.with_other_watchers(name, call);
+        let grants = body.container.spec().grants.pins.iter().zip(&body.container.state().pins);
+        let used = grants.filter(|(_, used)| used.edges != 0);
+        body.watches = used.map(|(grant, used)| (grant.label.clone(), (used.edges, used.debounce_us))).collect();
+        for (label, (edges, debounce_us)) in body.watches.clone() {
+            let call = self.with_other_watchers(name, DeviceCall::PinWatch { label, edges, debounce_us });
             self.out.push_back(Output::Device { token: NOBODY, call });
         }
     }

@@ -6,7 +6,7 @@
 //! 2. refuses what a snapshot cannot carry: changes to tables, passive segments, imported memories, unknown imports;
 //! 3. normalises it: the memory is exported as `memory`, every mutable global as `coracle_global_N`, the `start`
 //!    function as `coracle_start`; of the other exports only `init` and `on_event`, or `_start`, stay, and no custom sections;
-//! 4. replaces instructions that an engine is known to get wrong by equal ones ([`mend`]).
+//! 4. replaces instructions that an engine is known to get wrong by equal ones ([`mend()`]).
 //!
 //! The output depends on nothing but the input: the same module gives the same bytes, and preparing prepared bytes
 //! gives them back. This crate reads no files and runs no guest code.

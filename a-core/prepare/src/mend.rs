@@ -4,8 +4,8 @@
 //! - It merges a `select` with the comparison to zero that makes its condition; when the compared value is a local, it
 //!   then decides by a register that has nothing to do with it. A comparison in between prevents that: a condition `c`
 //!   becomes `c > 0`, unsigned, which is true for the same `c`.
-//! - Where a block with parameters begins, it saves the locals that wait below them on the stack, but misses as many as
-//!   there are parameters that are no locals themselves. So the parameters go through locals.
+//! - Where a block with parameters begins, it saves the locals that wait on the stack below them, but may miss some,
+//!   which are then lost. An empty block before saves them all, and costs nothing.
 
 use std::convert::Infallible;
 
@@ -13,35 +13,29 @@ use wasm_encoder::{
     CodeSection, Instruction,
     reencode::{self, Reencode},
 };
-use wasmparser::{BlockType, FunctionBody, Operator, ValType};
+use wasmparser::{BlockType, FunctionBody, Operator};
 
 use crate::read::Module;
 
 /// Encodes everything as it is, but for the sequences above.
 pub(crate) struct Mender<'m, 'a> {
     module: &'m Module<'a>,
-    /// Index of the function whose body comes next.
-    function: u32,
 }
 
 impl<'m, 'a> Mender<'m, 'a> {
-    /// For encoding `module`, whose bodies must come in their order.
+    /// For encoding `module`.
     pub(crate) fn new(module: &'m Module<'a>) -> Self {
-        Self { module, function: module.imported_functions }
+        Self { module }
     }
 
-    /// The values that a block takes from the stack, the condition of an `if` as the last one; none for what is no
-    /// block with parameters.
-    fn block_values(&self, operator: &Operator<'_>) -> Vec<ValType> {
-        let (ty, condition) = match operator {
-            Operator::Block { blockty } | Operator::Loop { blockty } => (blockty, None),
-            Operator::If { blockty } => (blockty, Some(ValType::I32)),
-            _ => return Vec::new(),
-        };
-        let BlockType::FuncType(ty) = ty else { return Vec::new() };
-        match self.module.func_type(*ty).map(|ty| ty.params()) {
-            None | Some([]) => Vec::new(),
-            Some(params) => params.iter().copied().chain(condition).collect(),
+    /// Whether a block with parameters begins.
+    fn takes_parameters(&self, operator: &Operator<'_>) -> bool {
+        match operator {
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => match blockty {
+                BlockType::FuncType(ty) => self.module.func_type(*ty).is_some_and(|ty| !ty.params().is_empty()),
+                BlockType::Empty | BlockType::Type(_) => false,
+            },
+            _ => false,
         }
     }
 }
@@ -54,73 +48,46 @@ impl Reencode for Mender<'_, '_> {
         code: &mut CodeSection,
         body: FunctionBody<'_>,
     ) -> Result<(), reencode::Error<Infallible>> {
-        let params = self.module.type_of(self.function).map_or(0, |ty| ty.params().len());
-        self.function = self.function.saturating_add(1);
-        let mut locals = Vec::new();
-        let mut next_local = u32::try_from(params).unwrap_or(u32::MAX);
-        for group in body.get_locals_reader()? {
-            let (count, ty) = group?;
-            locals.push((count, self.val_type(ty)?));
-            next_local = next_local.saturating_add(count);
-        }
-        let mut spare = Spare { first: next_local, types: Vec::new() };
-        let mut instructions = Vec::new();
+        let mut function = self.new_function_with_parsed_locals(&body)?;
         let mut reader = body.get_operators_reader()?;
         let mut condition = Condition::Sound;
-        // How many operators in a row, the last one included, only push a local.
-        let mut pushed_locals = 0_usize;
+        let mut before = Before::Other;
         while !reader.eof() {
             let operator = reader.read()?;
             if matches!(operator, Operator::Select) && condition == Condition::Merged {
-                instructions.extend([Instruction::I32Const(0), Instruction::I32GtU]);
+                function.instruction(&Instruction::I32Const(0)).instruction(&Instruction::I32GtU);
             }
-            let values = self.block_values(&operator);
-            if values.len() > pushed_locals {
-                let through = spare.locals(&values);
-                instructions.extend(through.iter().rev().map(|local| Instruction::LocalSet(*local)));
-                instructions.extend(through.iter().map(|local| Instruction::LocalGet(*local)));
+            if self.takes_parameters(&operator) && before != Before::EmptyBlock {
+                function
+                    .instruction(&Instruction::Block(wasm_encoder::BlockType::Empty))
+                    .instruction(&Instruction::End);
             }
             condition = condition.after(&operator);
-            pushed_locals =
-                if matches!(operator, Operator::LocalGet { .. }) { pushed_locals.saturating_add(1) } else { 0 };
-            instructions.push(self.instruction(operator)?);
-        }
-        for ty in spare.types {
-            locals.push((1, self.val_type(ty)?));
-        }
-        let mut function = wasm_encoder::Function::new(locals);
-        for instruction in &instructions {
-            function.instruction(instruction);
+            before = before.after(&operator);
+            function.instruction(&self.instruction(operator)?);
         }
         code.function(&function);
         Ok(())
     }
 }
 
-/// Locals that are added to a function. Each is written and read at once, so all blocks share them.
-struct Spare {
-    first: u32,
-    types: Vec<ValType>,
+/// What the last operators were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Other,
+    /// The begin of a block without parameters and results.
+    Block,
+    /// Such a block with nothing in it.
+    EmptyBlock,
 }
 
-impl Spare {
-    /// A local for each of `values`.
-    fn locals(&mut self, values: &[ValType]) -> Vec<u32> {
-        let mut taken = vec![false; self.types.len()];
-        let mut locals = Vec::new();
-        for value in values {
-            let free = self.types.iter().zip(&taken).position(|(ty, taken)| ty == value && !taken);
-            let at = free.unwrap_or_else(|| {
-                self.types.push(*value);
-                taken.push(false);
-                self.types.len() - 1
-            });
-            if let Some(taken) = taken.get_mut(at) {
-                *taken = true;
-            }
-            locals.push(self.first.saturating_add(u32::try_from(at).unwrap_or(u32::MAX)));
+impl Before {
+    fn after(self, operator: &Operator<'_>) -> Self {
+        match operator {
+            Operator::Block { blockty: BlockType::Empty } => Self::Block,
+            Operator::End if self == Self::Block => Self::EmptyBlock,
+            _ => Self::Other,
         }
-        locals
     }
 }
 

@@ -371,7 +371,7 @@ fn the_sensor_is_asked_once_a_block_and_again_when_it_reconnects() {
     .unwrap();
     let name = Name::try_from("listener").unwrap();
     let mut grants = Grants::default();
-    let sensor = SensorGrant { name: Name::try_from("vibration").unwrap(), rate_hz: 0, exclusive: false };
+    let sensor = SensorGrant { name: Name::try_from("accel0").unwrap(), rate_hz: 0, exclusive: false };
     grants.sensors.push(sensor).unwrap();
     let limits = Limits { memory: 65536, fuel_per_event: 10_000, queue: 4, ..Limits::default() };
     let image = Sha256::digest(&module).into();

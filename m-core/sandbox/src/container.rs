@@ -21,7 +21,7 @@ use wasmi::{
 
 use crate::host::{Host, host};
 use crate::link::{Stop, link, resumed};
-use crate::{CaptureError, LoadError, error::detail};
+use crate::{CaptureError, LoadError, error::detail, sections};
 
 /// Most nested calls. A guest that nests deeper exits with `StackExhausted`.
 pub const RECURSION_DEPTH_MAX: usize = 256;
@@ -358,6 +358,9 @@ impl Container {
     fn instantiate(bytes: &[u8], spec: Arc<ContainerSpec>, state: HostState, kv: Kv) -> Result<Self, LoadError> {
         if Sha256::digest(bytes)[..] != spec.image {
             return Err(LoadError::Digest);
+        }
+        if !sections::fit(bytes) {
+            return Err(LoadError::NotWasm { detail: detail("a section reaches beyond the end") });
         }
         let mut config = config();
         let stack = spec.limits.stack.clamp(STACK_BYTES_MIN, STACK_BYTES_MAX);

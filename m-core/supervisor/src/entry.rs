@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use coracle_container::{ContainerSpec, FuelBudget, OwnedEvent, Payload, QUEUE_LEN_MAX, Usage, Waiting};
 use coracle_device::Decimator;
-use coracle_guest_abi::{EFFECTS_PER_EVENT_MAX, EventKind};
+use coracle_guest_abi::{EFFECTS_PER_EVENT_MAX, EventKind, GRANTS_MAX};
 use coracle_lifecycle::{Change, State};
 use coracle_migrate::role::{MigrationId, Source, Target};
 use coracle_migrate::snapshot::EventHead;
@@ -24,7 +24,7 @@ pub(crate) struct Prepared {
     pub(crate) cursor: u64,
 }
 
-/// What a container wants of the board's sensor.
+/// What a container wants of a sensor.
 pub(crate) struct SensorWish {
     /// Index among its grants: the handle.
     pub(crate) index: u8,
@@ -57,8 +57,8 @@ pub(crate) struct Entry {
     pub(crate) command: bool,
     /// What it owes of its fuel a second.
     pub(crate) fuel: FuelBudget,
-    /// Brings a sensor's blocks to the rate that it gets.
-    pub(crate) decimator: Option<Decimator>,
+    /// Bring its sensors' blocks to the rates that it gets, in the order of its grants.
+    pub(crate) decimators: [Option<Decimator>; GRANTS_MAX],
     /// On A: what it wants of the sensors here, and the blocks that A has not given back.
     pub(crate) remote_sensors: Vec<RemoteSensor>,
     pub(crate) remote_blocks: Vec<coracle_bulk::BulkRef>,
@@ -99,7 +99,7 @@ impl Entry {
             busy: false,
             command: false,
             fuel: FuelBudget::default(),
-            decimator: None,
+            decimators: [None; GRANTS_MAX],
             remote_sensors: Vec::new(),
             remote_blocks: Vec::new(),
             slices: 0,
@@ -166,13 +166,14 @@ impl Entry {
         self.is_on_a() && self.module.is_empty()
     }
 
-    /// What it wants of the board's sensor: its own index of it, and what it asked.
-    pub(crate) fn sensor_wish(&self) -> Option<SensorWish> {
+    /// What it wants of the sensor `name`: its own index of it, and what it asked.
+    pub(crate) fn sensor_wish(&self, name: &str) -> Option<SensorWish> {
         match (&self.state, &self.body) {
             (State::Running, Some(body)) => {
                 let asked = body.state().sensors;
-                let (index, (grant, used)) =
-                    (0..).zip(self.spec.grants.sensors.iter().zip(asked)).find(|(_, (_, used))| !used.off)?;
+                let (index, (grant, used)) = (0..)
+                    .zip(self.spec.grants.sensors.iter().zip(asked))
+                    .find(|(_, (grant, used))| grant.name == name && !used.off)?;
                 let rate_hz = match (grant.rate_hz, used.rate_hz) {
                     (granted, 0) => granted,
                     (0, asked) => asked,
@@ -181,7 +182,7 @@ impl Entry {
                 Some(SensorWish { index, rate_hz, threshold: used.threshold })
             }
             (State::Gone, _) => {
-                let (index, wish) = (0..).zip(&self.remote_sensors).find(|(_, wish)| !wish.off)?;
+                let (index, wish) = (0..).zip(&self.remote_sensors).find(|(_, wish)| wish.name == name && !wish.off)?;
                 Some(SensorWish { index, rate_hz: wish.rate_hz, threshold: wish.threshold })
             }
             _ => None,

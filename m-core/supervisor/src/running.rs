@@ -22,6 +22,10 @@ use crate::supervisor::{SLICE_FUEL, Supervisor, WAKE_BYTES_WAITING_MAX};
 const REMOTE_BLOCKS_MAX: usize = 4;
 /// Device calls of A that wait for their turn.
 const DEVICE_CALLS_MAX: usize = 8;
+/// The sensor whose blocks come by the board's own way. Others are polled devices.
+pub(crate) const BOARD_SENSOR: &str = "accel0";
+/// Blocks of polled sensors that are taken in one step.
+const POLLED_BLOCKS_MAX: usize = 4;
 /// Answers for containers on A that wait until A is awake; more are lost, and the requests time out.
 const REPLIES_MAX: usize = 16;
 /// Handle of the first pin: see the guest interface.
@@ -44,14 +48,20 @@ impl Supervisor<'_> {
             dropped: block.dropped,
             count: u32::try_from(samples.len()).unwrap_or(0),
         };
+        self.block(BOARD_SENSOR, &header, samples);
+    }
+
+    /// Gives a block to all that are granted the sensor, as each wants it.
+    fn block(&mut self, sensor: &str, header: &BlockHeader, samples: &[i16]) {
         // Made once for all that take it as it is.
         let mut whole: Option<Payload> = None;
         for index in 0..self.entries.len() {
             let Some(Some(entry)) = self.entries.get_mut(index) else { continue };
-            let Some(wish) = entry.sensor_wish() else { continue };
+            let Some(wish) = entry.sensor_wish(sensor) else { continue };
             let mut reduced = Vec::new();
             let (header, samples) = if wish.rate_hz > 0 && wish.rate_hz < header.rate_hz {
-                let decimator = match &mut entry.decimator {
+                let Some(decimator) = entry.decimators.get_mut(usize::from(wish.index)) else { continue };
+                let decimator = match decimator {
                     Some(d) if d.rate_hz() == wish.rate_hz => d,
                     slot => match Decimator::new(header.rate_hz, wish.rate_hz) {
                         Some(new) => slot.insert(new),
@@ -59,11 +69,11 @@ impl Supervisor<'_> {
                     },
                 };
                 reduced = vec![0; samples.len()];
-                let Some(header) = decimator.block(&header, samples, &mut reduced) else { continue };
+                let Some(header) = decimator.block(header, samples, &mut reduced) else { continue };
                 let count = header.count as usize;
                 (header, reduced.get(..count).unwrap_or_default())
             } else {
-                (header, samples)
+                (*header, samples)
             };
             if wish.threshold.is_some_and(|(low, high)| !Filter { low, high }.passes(samples)) {
                 continue;
@@ -106,6 +116,7 @@ impl Supervisor<'_> {
         self.poll_moves(now_us);
         self.answer_device(devices);
         self.watch_pins(now_us, devices);
+        self.poll_sensors(now_us, devices);
         let count = self.entries.len();
         for index in 0..count {
             self.attend(index, now_us, devices);
@@ -411,6 +422,37 @@ impl Supervisor<'_> {
                     entry.push(EventKind::Pin, source, event.high.into(), event.time_us, Payload::default());
                 }
             }
+        }
+    }
+
+    /// Switches polled sensors as containers want them, and takes their blocks.
+    fn poll_sensors(&mut self, now_us: u64, devices: &mut impl Devices) {
+        for index in 0..self.entries.len() {
+            let Some(Some(entry)) = self.entries.get(index) else { continue };
+            let local = entry.spec.grants.sensors.iter().map(|s| &s.name);
+            let wanted: Option<Name> = local
+                .chain(entry.remote_sensors.iter().map(|s| &s.name))
+                .find(|name| entry.sensor_wish(name).is_some() && !self.sensors_on.contains(name))
+                .filter(|name| *name != BOARD_SENSOR)
+                .cloned();
+            if let Some(name) = wanted.filter(|_| self.sensors_on.len() < GRANTS_MAX)
+                && devices.sensor_enable(&name, true).is_ok()
+            {
+                self.sensors_on.push(name);
+            }
+        }
+        let entries = &self.entries;
+        self.sensors_on.retain(|name| {
+            let wanted = entries.iter().flatten().any(|e| e.sensor_wish(name).is_some());
+            if !wanted {
+                // It was switched on, so it is there.
+                let _ = devices.sensor_enable(name, false);
+            }
+            wanted
+        });
+        for _ in 0..POLLED_BLOCKS_MAX {
+            let Some((name, block)) = devices.sensor_block(now_us) else { return };
+            self.block(name, &block.header, block.samples);
         }
     }
 

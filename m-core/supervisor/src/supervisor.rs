@@ -24,6 +24,7 @@ use coracle_wire::{self as wire, DETAIL_BYTES_MAX, FromM, Power, RemoteSensor, S
 
 use crate::entry::{Entry, Prepared, Role};
 use crate::outbox::Outbox;
+use crate::running::BOARD_SENSOR;
 use crate::topics::Topics;
 
 /// Fuel of one slice: how much of the core a container gets before another one may run.
@@ -97,6 +98,8 @@ pub struct Supervisor<'m> {
     pub(crate) topics: Topics,
     /// Device calls of A that wait for a step.
     pub(crate) device_calls: VecDeque<(u32, wire::DeviceCall)>,
+    /// The polled sensors that are on.
+    pub(crate) sensors_on: Vec<Name>,
     /// Answers for containers on A.
     pub(crate) replies: VecDeque<(Name, u32, Payload)>,
     /// A container came whose pins have to be watched.
@@ -136,6 +139,7 @@ impl<'m> Supervisor<'m> {
             samples_dropped: 0,
             topics: Topics::default(),
             device_calls: VecDeque::new(),
+            sensors_on: Vec::new(),
             replies: VecDeque::new(),
             rewatch: false,
             wall_offset_us: None,
@@ -185,13 +189,13 @@ impl<'m> Supervisor<'m> {
         let mut sensing = false;
         let mut unacknowledged = 0;
         for entry in self.entries.iter().flatten() {
-            if entry.is_on_a() && entry.sensor_wish().is_some() {
+            if entry.is_on_a() && entry.sensor_wish(BOARD_SENSOR).is_some() {
                 sensing |= self.adopted && self.power == Power::Awake;
             }
             // A command that waits for something else does not hold the sensor back: what it misses is counted.
             let elsewhere = entry.command
                 && !matches!(entry.waiting(), Some(Waiting::Event { kinds }) if kinds & EventKind::Sensor.bit() != 0);
-            if entry.state == State::Running && entry.sensor_wish().is_some() {
+            if entry.state == State::Running && entry.sensor_wish(BOARD_SENSOR).is_some() {
                 sensing = true;
                 if elsewhere {
                     continue;

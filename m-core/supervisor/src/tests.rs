@@ -124,7 +124,8 @@ impl Rig<'_> {
 
     /// Sleeps to the deadline and settles; false when there is none up to `end_us`.
     fn sleep(&mut self, end_us: u64) -> bool {
-        match self.m.deadline_us().filter(|d| *d <= end_us) {
+        let devices = coracle_device::Devices::deadline_us(&self.devices);
+        match self.m.deadline_us().into_iter().chain(devices).min().filter(|d| *d <= end_us) {
             Some(deadline_us) => {
                 self.now_us = self.now_us.max(deadline_us);
                 self.settle();
@@ -485,6 +486,8 @@ fn fuel_a_second_throttles_and_disturbs_nobody() {
         // Ten seconds, one ahead, and a slice that crosses the line.
         assert!((1_800_000..=200_000 * 11 + 40_000).contains(&fuel), "{fuel}");
         assert_eq!(rig.numbers("c"), (number.into(), 0));
+        // Its timer was due thousands of times while it could not run: that is one event.
+        assert_eq!(rig.numbers("busy").1, 0);
     });
 }
 
@@ -606,6 +609,26 @@ fn sensor_blocks_are_filtered_thinned_and_sent_to_a() {
         rig.block(8, &[1; 64]);
         rig.block(9, &[1; 64]);
         assert_eq!(rig.got.iter().filter(|m| matches!(m, FromM::Block { .. })).count(), 5);
+    });
+}
+
+#[test]
+fn a_container_gets_the_sensor_that_it_is_granted_and_no_other() {
+    with_rig(|rig| {
+        let sensor = |of| SensorGrant { name: name(of), rate_hz: 0, exclusive: false };
+        let sensors = |of| Grants { sensors: [sensor(of)].into_iter().collect(), ..echo_grants(&[]) };
+        rig.remote("listener", &["out"]);
+        rig.deploy("warm", ECHO, sensors("temp0"));
+        assert!(!rig.m.wants_block(), "the thermometer is no reason to ask the board's sensor");
+        rig.block(0, &[1; 8]);
+        assert_eq!(rig.numbers("warm").0, 0);
+        let end = rig.now_us + 10_000_000;
+        while rig.sleep(end) {}
+        assert!(rig.numbers("warm").0 > 0, "polled by the core");
+        rig.send(&ToM::Remove { name: name("warm") });
+        rig.settle();
+        assert_eq!(rig.m.deadline_us(), None);
+        assert_eq!(coracle_device::Devices::deadline_us(&rig.devices), None, "nobody wants it any more");
     });
 }
 

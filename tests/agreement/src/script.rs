@@ -44,6 +44,8 @@ pub struct Tally {
     pub modules: u64,
     /// Modules that every engine refused, as the script states.
     pub refused: u64,
+    /// Fuel of the calls that returned as stated: on wasmi, on Wasmtime, on Pulley.
+    pub fuel: [u64; 3],
     /// Directives that were not run, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Directives whose outcome is not the stated one, or not the same on all engines: the place, and what happened.
@@ -56,6 +58,9 @@ impl Tally {
         self.assertions += other.assertions;
         self.modules += other.modules;
         self.refused += other.refused;
+        for (sum, more) in self.fuel.iter_mut().zip(other.fuel) {
+            *sum += more;
+        }
         for (reason, count) in other.skipped {
             *self.skipped.entry(reason).or_default() += count;
         }
@@ -223,11 +228,17 @@ impl Run<'_> {
                         && got.iter().zip(&expected).all(|(got, want)| got.is_some_and(|got| want.fits(got)))
                 };
                 // The bits of a NaN are the engine's to choose, but both cores must choose alike.
-                if values.iter().all(|v| v.is_some_and(fits) && *v == values[0]) {
-                    Ok(())
-                } else {
-                    fail(format!("expected {expected:x?}, got {outcomes:x?}"))
+                if !values.iter().all(|v| v.is_some_and(fits) && *v == values[0]) {
+                    return fail(format!("expected {expected:x?}, got {outcomes:x?}"));
                 }
+                let fuel = self.machines.each_ref().map(|m| FUEL - m.fuel());
+                if fuel[1] > fuel[0] || fuel[1] != fuel[2] {
+                    return fail(format!("fuel on wasmi, Wasmtime and Pulley: {fuel:?}"));
+                }
+                for (sum, more) in self.tally.fuel.iter_mut().zip(fuel) {
+                    *sum += more;
+                }
+                Ok(())
             }
             WastDirective::AssertTrap { exec, message, .. } => {
                 let outcomes = self.execute(exec)?;

@@ -4,7 +4,7 @@ use coracle_prepare::mend;
 use coracle_test_agreement::{Interpreted, Limits, Machine, Value, machines};
 
 /// Programs that take an `i32` and return one, with an argument and the result.
-const PROGRAMS: [(&str, &str, [u32; 2]); 6] = [
+const PROGRAMS: [(&str, &str, [u32; 2]); 7] = [
     (
         "select by a local that is zero",
         "(func (export \"run\") (param i32) (result i32)
@@ -38,6 +38,14 @@ const PROGRAMS: [(&str, &str, [u32; 2]); 6] = [
             (block (param i32) (result i32) (br_if 0 (i32.eqz (local.get 1))) (local.set 0 (i32.const 9)) (loop))
             (drop))",
         [7, 7],
+    ),
+    (
+        "a local that was just set below the parameter of a loop",
+        "(func (export \"run\") (param i32) (result i32) (local i32)
+            (local.tee 1 (i32.add (local.get 0) (i32.const 1))) (i32.const 0) (local.get 0)
+            (loop (param i32) (result i32) (loop (param i32) (result i32)))
+            (drop) (drop))",
+        [7, 8],
     ),
     (
         "a local below the parameter of a loop",
@@ -93,8 +101,8 @@ fn nothing_else_is_changed() {
         "(func (param i32) (if (i32.eqz (local.get 0)) (then)))",
         "(func (param i32) (block (br_if 0 (i32.eq (local.get 0) (i32.const 1)))))",
         "(func (param i32) (result i32) (if (result i32) (local.get 0) (then (i32.const 1)) (else (i32.const 2))))",
-        "(func (param i32) (local.get 0) (block (param i32) (drop)))",
-        "(func (param i32 i64) (local.get 1) (local.get 0) (if (param i64) (then (drop)) (else (drop))))",
+        "(func (param i32) (local.get 0) (block) (block (param i32) (drop)))",
+        "(func (param i32) (result i32) (block (result i32) (loop (result i32) (local.get 0))))",
     ] {
         assert_eq!(mend(&module(fields)).unwrap(), module(fields), "{fields}");
     }

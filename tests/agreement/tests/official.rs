@@ -70,6 +70,7 @@ fn run(
 /// Prints the counts, and checks that there are as many as there should be and no failures but those known.
 fn check(what: &str, tally: &Tally, parents: &[&str], [assertions, modules, refused]: [u64; 3]) {
     println!("{what}: {} assertions, {} modules, {} refused", tally.assertions, tally.modules, tally.refused);
+    println!("  fuel of the calls that returned: wasmi {}, Wasmtime {}", tally.fuel[0], tally.fuel[1]);
     for (reason, count) in &tally.skipped {
         println!("  skipped {count}: {reason}");
     }

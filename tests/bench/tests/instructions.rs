@@ -21,13 +21,13 @@ fn counts_of_instructions_repeat_exactly() {
 const OWN_MAX: [(&str, u64); 9] = [
     ("config.version", 200),
     ("time.now", 200),
-    ("log.write", 1500),
-    ("event.read", 500),
-    ("msg.publish", 1800),
-    ("kv.get", 520),
-    ("kv.set", 1300),
-    ("sensor.read_block, 256", 950),
-    ("sensor.read_block, 512", 1500),
+    ("log.write", 1300),
+    ("event.read", 470),
+    ("msg.publish", 1600),
+    ("kv.get", 480),
+    ("kv.set", 970),
+    ("sensor.read_block, 256", 900),
+    ("sensor.read_block, 512", 1450),
 ];
 
 #[test]

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod engines;
 mod host_calls;
 mod link;
 mod messages;

@@ -159,7 +159,10 @@ impl One {
                     if input.below(4) == 0 { Versions { min: input.u16(), max: input.u16() } } else { VERSIONS };
                 Frame::Hello { versions, nonce: u64::from(input.u8()), credit }
             }
-            1 => Frame::Welcome { version: input.u16(), session, credit },
+            1 => {
+                let version = if input.below(8) == 0 { input.u16() } else { VERSIONS.max };
+                Frame::Welcome { version, session, credit }
+            }
             2 => Frame::Reject { versions: Versions { min: input.u16(), max: input.u16() }, nonce: session.a },
             3 => Frame::Ping { session, seq: self.seq(input), credit, asked_us: near(input) },
             4 => Frame::Pong {

@@ -1,35 +1,9 @@
 //! Every row on every engine of a host.
 
-use std::sync::{Arc, LazyLock};
+mod engines;
 
-use coracle_container::{OwnedEffect, OwnedEvent, Step, Usage, Waiting, execute};
-use coracle_device::NoDevices;
-use coracle_engine::{Backend, EngineHandle};
-use coracle_migrate::snapshot::Snapshot;
-use coracle_test_hostile::{
-    Case, DAMAGED, Guest, Row, SLICE_FUEL, Wasmi, alone, beside, guest, neighbour, reference, rows,
-};
-
-static NATIVE: LazyLock<EngineHandle> = LazyLock::new(|| EngineHandle::with_backend(Backend::Native).unwrap());
-static PULLEY: LazyLock<EngineHandle> = LazyLock::new(|| EngineHandle::with_backend(Backend::Pulley).unwrap());
-
-struct Native(coracle_engine::Container);
-struct Pulley(coracle_engine::Container);
-
-guest!(Native, 0, |case| load(&NATIVE, case).map(Native));
-guest!(Pulley, 0, |case| load(&PULLEY, case).map(Pulley));
-
-fn load(engine: &EngineHandle, case: &Case) -> Result<coracle_engine::Container, u8> {
-    let spec = Arc::new(case.spec.clone());
-    let loaded = match &case.snapshot {
-        None => coracle_engine::Container::load(engine, &case.module, spec),
-        Some(bytes) => {
-            let snapshot = Snapshot::decode(bytes).map_err(|_| DAMAGED)?;
-            coracle_engine::Container::restore(engine, &case.module, spec, &snapshot)
-        }
-    };
-    loaded.map_err(|e| e.code())
-}
+use coracle_test_hostile::{Guest, Row, SLICE_FUEL, Wasmi, alone, beside, neighbour, reference, rows};
+use engines::{Native, Pulley};
 
 /// Runs all rows and names those that come to something else than they should.
 fn check<G: Guest>(engine: &str, expected: impl Fn(&Row) -> Option<&str>) {

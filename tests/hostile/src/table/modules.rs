@@ -31,6 +31,12 @@ fn broken() -> Vec<Build> {
     both("cut in the middle", whole[..whole.len() / 2].to_vec(), "Invalid");
     both("a byte behind its end", [&whole[..], &[1]].concat(), "Invalid");
     both("a section longer than the module", [&whole[..], &[0, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, b'x']].concat(), "Invalid");
+    let far = b"\xff\xff\xff\xff\x0f";
+    let types = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x06\x01";
+    both("a body longer than the module", [&types[..], far].concat(), "Invalid");
+    let memory = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01\x0b\x0a\x01\0\x41\0\x0b";
+    both("data longer than the module", [&memory[..], far].concat(), "Invalid");
+    both("a name longer than the module", [&b"\0asm\x01\0\0\0\x02\x06\x01"[..], far].concat(), "Invalid");
     both("a count of four thousand million types", b"\0asm\x01\0\0\0\x01\x05\xff\xff\xff\xff\x0f".to_vec(), "Invalid");
     both("a count of four thousand million functions", b"\0asm\x01\0\0\0\x03\x05\xff\xff\xff\xff\x0f".to_vec(), "Invalid");
     // (import "\ff" "") is no UTF-8.
