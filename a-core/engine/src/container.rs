@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use coracle_container::{ContainerSpec, DeviceAnswer, Kv, OwnedEffect, OwnedEvent, Step, Text, Usage, Waiting};
 use coracle_guest_abi::{
-    EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START, Errno, Name,
-    find_import,
+    EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_INITIALIZE, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START,
+    Errno, Name, find_import,
 };
 use coracle_lifecycle::{ExitReason, Place, TrapKind};
 use coracle_migrate::snapshot::{
@@ -25,8 +25,6 @@ use crate::{CaptureError, EngineHandle, LoadError};
 
 /// Fuel after which a guest gives the thread back to [`Container::run`], which counts slices in steps of it.
 const YIELD_FUEL: u64 = 100_000;
-/// The export with which compilers initialise a module that is no command.
-const EXPORT_INITIALIZE: &str = "_initialize";
 
 /// A loaded container. Holding one proves that its module is the image its specification names, that every import it
 /// has is granted, and that its memory is within its limit.

@@ -1,6 +1,8 @@
 //! Admission: what a module must have, must not use, and what binds it to the A core.
 
-use coracle_guest_abi::{Cores, EXPORT_COMMAND, EXPORT_INIT, EXPORT_ON_EVENT, EXPORT_START, Import, Type, find_import};
+use coracle_guest_abi::{
+    Cores, EXPORT_COMMAND, EXPORT_INIT, EXPORT_INITIALIZE, EXPORT_ON_EVENT, EXPORT_START, Import, Type, find_import,
+};
 use coracle_migrate::snapshot::GLOBALS_MAX;
 use wasmparser::{DataKind, ElementKind, FuncType, FunctionBody, Operator, TypeRef, ValType};
 
@@ -121,6 +123,7 @@ fn exports(module: &Module<'_>) -> Result<bool, PrepareError> {
         return Err(PrepareError::MissingExport { name: EXPORT_ON_EVENT, expected: on_event });
     }
     function_export(module, EXPORT_INIT, "() -> (i32)", &FuncType::new([], i32s(1)))?;
+    function_export(module, EXPORT_INITIALIZE, "() -> ()", &FuncType::new([], []))?;
     // Prepared modules have this export instead of a start section.
     if function_export(module, EXPORT_START, "() -> ()", &FuncType::new([], []))? && module.start.is_some() {
         return Err(PrepareError::ReservedExport { name: EXPORT_START });

@@ -1,7 +1,7 @@
 //! Writes an admitted module anew, normalised.
 
 use coracle_guest_abi::{
-    EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START,
+    EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_INITIALIZE, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START,
 };
 use wasm_encoder::{
     CodeSection, CustomSection, DataSection, ElementSection, ExportKind, ExportSection, FunctionSection, GlobalSection,
@@ -96,6 +96,7 @@ fn exports(module: &Module<'_>) -> ExportSection {
     let command = module.exported_function(EXPORT_COMMAND).filter(|_| on_event.is_none());
     let functions = [
         (EXPORT_START, start),
+        (EXPORT_INITIALIZE, module.exported_function(EXPORT_INITIALIZE)),
         (EXPORT_INIT, module.exported_function(EXPORT_INIT)),
         (EXPORT_ON_EVENT, on_event),
         (EXPORT_COMMAND, command),

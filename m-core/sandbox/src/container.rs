@@ -6,8 +6,8 @@ use core::mem;
 
 use coracle_container::{ContainerSpec, DeviceAnswer, Kv, OwnedEffect, OwnedEvent, Step, Text, Usage, Waiting};
 use coracle_guest_abi::{
-    EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START, Errno, Name,
-    STACK_BYTES_MAX, STACK_BYTES_MIN,
+    EXPORT_COMMAND, EXPORT_GLOBAL_PREFIX, EXPORT_INIT, EXPORT_INITIALIZE, EXPORT_MEMORY, EXPORT_ON_EVENT, EXPORT_START,
+    Errno, Name, STACK_BYTES_MAX, STACK_BYTES_MIN,
 };
 use coracle_lifecycle::{ExitReason, TrapKind};
 use coracle_migrate::snapshot::{
@@ -28,9 +28,6 @@ pub const RECURSION_DEPTH_MAX: usize = 256;
 /// Bytes that `memory.copy`, `memory.fill` and `memory.grow` move for one unit of fuel. More than they cost, but it is
 /// what Wasmtime charges, and an event's fuel should last about as long on both cores.
 pub const COPIED_BYTES_PER_FUEL: u32 = 1;
-
-/// Export of a WASI reactor: `() -> ()`, run before `init`.
-const EXPORT_INITIALIZE: &str = "_initialize";
 
 /// A loaded container. Holding one proves that its module is the image its specification names, that every import it
 /// has is granted, and that its memory is within its limit.

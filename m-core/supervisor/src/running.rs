@@ -26,8 +26,9 @@ const DEVICE_CALLS_MAX: usize = 8;
 pub(crate) const BOARD_SENSOR: &str = "accel0";
 /// Blocks of polled sensors that are taken in one step.
 const POLLED_BLOCKS_MAX: usize = 4;
-/// Answers for containers on A that wait until A is awake; more are lost, and the requests time out.
-const REPLIES_MAX: usize = 16;
+/// Messages that wait until A is awake: answers, of which the requests of more time out, and refusals, which are counted
+/// in any case.
+const HELD_MAX: usize = 16;
 /// Handle of the first pin: see the guest interface.
 const FIRST_PIN: usize = GRANTS_MAX;
 
@@ -290,8 +291,13 @@ impl Supervisor<'_> {
     }
 
     fn tell_refused(&mut self, name: Name, call: Call) {
-        if self.power == Power::Awake {
-            self.send(&FromM::Refused { name, call: call as u8 });
+        self.hold(FromM::Refused { name, call: call as u8 });
+    }
+
+    /// Keeps a message that is no reason to wake A until A is awake.
+    fn hold(&mut self, message: FromM) {
+        if self.held.len() < HELD_MAX {
+            self.held.push_back(message);
         }
     }
 
@@ -313,7 +319,6 @@ impl Supervisor<'_> {
 
     /// Gives an answer to who asked, here or, if it is ours, on A.
     pub(crate) fn reply(&mut self, to: &Name, id: u32, time_us: u64, payload: Payload, ours: bool) {
-        let room = self.replies.len() < REPLIES_MAX;
         match self.find_mut(to) {
             Some((_, entry)) if !entry.is_on_a() => {
                 if entry.body.as_mut().is_some_and(|b| b.answered(id)) {
@@ -321,8 +326,12 @@ impl Supervisor<'_> {
                     entry.state_dirty = true;
                 }
             }
-            // A that sleeps is told when it wakes; who asked may have given up by then.
-            _ if ours && room => self.replies.push_back((to.clone(), id, payload)),
+            // Who asked may have given up when A wakes.
+            _ if ours => {
+                if let Ok(payload) = heapless::Vec::from_slice(&payload) {
+                    self.hold(FromM::Reply { to: to.clone(), id, payload });
+                }
+            }
             _ => {}
         }
     }

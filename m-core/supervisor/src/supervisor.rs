@@ -100,8 +100,8 @@ pub struct Supervisor<'m> {
     pub(crate) device_calls: VecDeque<(u32, wire::DeviceCall)>,
     /// The polled sensors that are on.
     pub(crate) sensors_on: Vec<Name>,
-    /// Answers for containers on A.
-    pub(crate) replies: VecDeque<(Name, u32, Payload)>,
+    /// Messages that wait until A is awake.
+    pub(crate) held: VecDeque<FromM>,
     /// A container came whose pins have to be watched.
     pub(crate) rewatch: bool,
     /// Unix time minus this core's clock, in microseconds, once A told it.
@@ -140,7 +140,7 @@ impl<'m> Supervisor<'m> {
             topics: Topics::default(),
             device_calls: VecDeque::new(),
             sensors_on: Vec::new(),
-            replies: VecDeque::new(),
+            held: VecDeque::new(),
             rewatch: false,
             wall_offset_us: None,
             published: (0, 0),
@@ -283,10 +283,8 @@ impl<'m> Supervisor<'m> {
                 {
                     self.send(&FromM::Retain { topic, payload });
                 }
-                if let Some((to, id, payload)) = self.replies.pop_front()
-                    && let Ok(payload) = heapless::Vec::from_slice(&payload)
-                {
-                    self.send(&FromM::Reply { to, id, payload });
+                if let Some(message) = self.held.pop_front() {
+                    self.send(&message);
                 }
             }
         }
@@ -397,6 +395,10 @@ impl<'m> Supervisor<'m> {
                 committed: entry.moved_out,
             });
         }
+        // Before A starts anything that subscribes them.
+        while let Some((topic, payload)) = self.topics.tell() {
+            messages.extend(heapless::Vec::from_slice(&payload).map(|payload| FromM::Retain { topic, payload }));
+        }
         messages.push(FromM::InventoryEnd);
         for message in messages {
             self.send(&message);
@@ -423,7 +425,7 @@ impl<'m> Supervisor<'m> {
         self.adopted = false;
         self.topics.forget_told();
         self.device_calls.clear();
-        self.replies.clear();
+        self.held.clear();
         self.frames.clear();
         self.outbox.clear();
         self.bulk_out.free_all();

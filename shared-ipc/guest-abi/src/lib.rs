@@ -67,6 +67,8 @@ pub const EXPORT_ON_EVENT: &str = "on_event";
 /// Export: `() -> ()`, WASI's command: runs from start to end, and waits for its events itself. A module has this or
 /// [`EXPORT_ON_EVENT`].
 pub const EXPORT_COMMAND: &str = "_start";
+/// Export: `() -> ()`, by which WASI's reactors run their constructors: after [`EXPORT_START`], before [`EXPORT_INIT`].
+pub const EXPORT_INITIALIZE: &str = "_initialize";
 /// Export: the linear memory.
 pub const EXPORT_MEMORY: &str = "memory";
 /// Exported names of the mutable globals that image preparation exposes: this prefix, then the global's index.

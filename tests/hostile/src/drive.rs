@@ -386,8 +386,7 @@ const MARGIN_TURNS: u32 = 16;
 /// likes.
 #[must_use]
 pub fn beside<G: Guest>(case: &Case, neighbour: &Case, reference: &[u32], clock: &dyn Fn() -> u64) -> Report {
-    let mut report =
-        Report { outcome: String::new(), complaint: None, turns: 0, slice_fuel: 0, slice_ticks: 0 };
+    let mut report = Report { outcome: String::new(), complaint: None, turns: 0, slice_fuel: 0, slice_ticks: 0 };
     report.complaint = run_beside::<G>(case, neighbour, reference, clock, &mut report).err();
     report
 }

@@ -16,9 +16,9 @@ mod drive;
 #[cfg(not(target_os = "none"))]
 mod table;
 
-pub use case::{Act, Case, read_case};
 #[cfg(not(target_os = "none"))]
 pub use case::write_case;
+pub use case::{Act, Case, read_case};
 pub use drive::{DAMAGED, Guest, Neighbours, Report, SLICE_FUEL, TURNS_MAX, Wasmi, alone, beside, reference};
 #[cfg(not(target_os = "none"))]
 pub use table::{Expected, Row, neighbour, rows};

@@ -87,7 +87,10 @@ fn storms_leave_the_neighbours_what_they_are() {
         (
             "requests",
             vec![hostile(
-                &timers(REQUEST, "(drop (call $request (i32.const 0) (i32.const 5) (i32.const 0) (i32.const 9) (i64.const 1)))"),
+                &timers(
+                    REQUEST,
+                    "(drop (call $request (i32.const 0) (i32.const 5) (i32.const 0) (i32.const 9) (i64.const 1)))",
+                ),
                 publish(),
                 |_| {},
             )],
@@ -96,7 +99,11 @@ fn storms_leave_the_neighbours_what_they_are() {
         ),
         (
             "log lines",
-            vec![hostile(&timers(LOG, "(drop (call $log (i32.const 3) (i32.const 0) (i32.const 160)))"), Grants::default(), |_| {})],
+            vec![hostile(
+                &timers(LOG, "(drop (call $log (i32.const 3) (i32.const 0) (i32.const 160)))"),
+                Grants::default(),
+                |_| {},
+            )],
             0,
             3,
         ),

@@ -22,7 +22,10 @@ fn check<G: Guest>(engine: &str, expected: impl Fn(&Row) -> Option<&str>) {
         }
         dearest = dearest.max((report.slice_fuel, row.case.name));
     }
-    println!("{count} rows on {engine}; the dearest slice took {} for {SLICE_FUEL} units of fuel: {}", dearest.0, dearest.1);
+    println!(
+        "{count} rows on {engine}; the dearest slice took {} for {SLICE_FUEL} units of fuel: {}",
+        dearest.0, dearest.1
+    );
     assert!(wrong.is_empty(), "{} of {count} rows on {engine}:\n{}", wrong.len(), wrong.join("\n"));
 }
 

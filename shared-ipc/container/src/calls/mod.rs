@@ -49,7 +49,6 @@ pub enum Outcome {
 }
 
 /// What a call returns when it succeeds.
-#[expect(clippy::large_enum_variant, reason = "it lives for one call, and a box would take from the guests' heap")]
 enum Done {
     Value(i64),
     Park(Wait),

@@ -837,7 +837,7 @@ fn encoded_len(value: &impl Serialize) -> usize {
 }
 
 #[test]
-fn the_largest_messages_fit_a_frame() {
+fn the_largest_messages_fit_their_carriers() {
     assert_eq!(LONG.len(), NAME_BYTES_MAX);
     let mut variants = Variants::new(TO_M);
     for message in largest_to_m() {

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use coracle_container::{
-    ContainerSpec, FileGrant, Grants, I2cGrant, Limits, PinGrant, PinMode, SensorGrant, SpiGrant,
-};
+use coracle_container::{ContainerSpec, FileGrant, Grants, I2cGrant, Limits, PinGrant, PinMode, SensorGrant, SpiGrant};
 use coracle_guest_abi::{BlockHeader, EventKind, IMPORTS, Import, Type};
 use coracle_prepare::{AdmissionLimits, PrepareError, prepare};
 use sha2::{Digest as _, Sha256};

@@ -144,7 +144,11 @@ fn arguments() -> Vec<Build> {
         row(name, &module("", &on_event(&format!("{open} {body}")))).is(&format!("idle: {expected}"))
     };
     vec![
-        one("log.write: levels that are none", &[("log.write", "0 0 1"), ("log.write", "5 0 1"), ("log.write", "-1 0 1"), ("log.write", "259 0 1")], "-22 -22 -22 -22"),
+        one(
+            "log.write: levels that are none",
+            &[("log.write", "0 0 1"), ("log.write", "5 0 1"), ("log.write", "-1 0 1"), ("log.write", "259 0 1")],
+            "-22 -22 -22 -22",
+        ),
         one("log.write: no UTF-8", &[("log.write", "3 96 3"), ("log.write", "3 96 2")], "-22 -22"),
         one("log.write: half the memory", &[("log.write", "3 1024 3072")], "0"),
         one("config.get: a key that is none", &[("config.get", "88 5 2048 16")], "-2"),
@@ -153,18 +157,38 @@ fn arguments() -> Vec<Build> {
         one("gpio.write: an input", &[("gpio.write", "9 1")], "-13, 1 refused"),
         one("gpio.watch: an output", &[("gpio.watch", "8 3 0")], "-13, 1 refused"),
         one("gpio.write: levels that are none", &[("gpio.write", "8 2"), ("gpio.write", "8 -1")], "-22 -22"),
-        one("gpio.watch: edges that are none", &[("gpio.watch", "9 4 0"), ("gpio.watch", "9 -1 0"), ("gpio.watch", "9 259 0")], "-22 -22 -22"),
+        one(
+            "gpio.watch: edges that are none",
+            &[("gpio.watch", "9 4 0"), ("gpio.watch", "9 -1 0"), ("gpio.watch", "9 259 0")],
+            "-22 -22 -22",
+        ),
         one("i2c.write_read: a foreign address", &[("i2c.write_read", "16 73 1024 4 2048 4")], "-13, 1 refused"),
         one("i2c.write_read: the general call", &[("i2c.write_read", "16 0 1024 4 2048 4")], "-13, 1 refused"),
         one(
             "i2c.write_read: addresses of more than seven bits",
-            &[("i2c.write_read", "16 200 1024 4 2048 4"), ("i2c.write_read", "16 328 1024 4 2048 4"), ("i2c.write_read", "16 -1 1024 4 2048 4")],
+            &[
+                ("i2c.write_read", "16 200 1024 4 2048 4"),
+                ("i2c.write_read", "16 328 1024 4 2048 4"),
+                ("i2c.write_read", "16 -1 1024 4 2048 4"),
+            ],
             "-22 -22 -22",
         ),
-        one("i2c.write_read: more than the limit", &[("i2c.write_read", "16 72 1024 193 2048 4"), ("i2c.write_read", "16 72 1024 4 2048 193")], "-90 -90"),
-        one("spi.transfer: more than the limit", &[("spi.transfer", "24 1024 193 2048 4"), ("spi.transfer", "24 1024 4 2048 193")], "-90 -90"),
+        one(
+            "i2c.write_read: more than the limit",
+            &[("i2c.write_read", "16 72 1024 193 2048 4"), ("i2c.write_read", "16 72 1024 4 2048 193")],
+            "-90 -90",
+        ),
+        one(
+            "spi.transfer: more than the limit",
+            &[("spi.transfer", "24 1024 193 2048 4"), ("spi.transfer", "24 1024 4 2048 193")],
+            "-90 -90",
+        ),
         one("spi.transfer: the whole memory", &[("spi.transfer", "24 0 4096 0 4096")], "-90"),
-        one("sensor.set_rate: rates that are none", &[("sensor.set_rate", "0 0"), ("sensor.set_rate", "0 -1"), ("sensor.set_rate", "0 -2147483648")], "-22 -22 -22"),
+        one(
+            "sensor.set_rate: rates that are none",
+            &[("sensor.set_rate", "0 0"), ("sensor.set_rate", "0 -1"), ("sensor.set_rate", "0 -2147483648")],
+            "-22 -22 -22",
+        ),
         one("sensor.set_rate: more than granted", &[("sensor.set_rate", "0 2147483647")], "100"),
         one("sensor.set_threshold: extremes", &[("sensor.set_threshold", "0 2147483647 -2147483648")], "0"),
         one("sensor.read_block: in a message", &[("sensor.read_block", "0 2048 2080 4")], "-11"),
@@ -187,22 +211,32 @@ fn arguments() -> Vec<Build> {
             .quiet()
             .event(EventKind::Request, 0, &[200, 1, 2])
             .is("idle: -22"),
-        row("msg.reply: to somebody with a name that is too long", &module("", &on_event(&say("msg.reply", build::BYTES))))
-            .quiet()
-            .event(EventKind::Request, 0, &[[40].as_slice(), &[b'x'; 40]].concat())
-            .is("idle: -22"),
+        row(
+            "msg.reply: to somebody with a name that is too long",
+            &module("", &on_event(&say("msg.reply", build::BYTES))),
+        )
+        .quiet()
+        .event(EventKind::Request, 0, &[[40].as_slice(), &[b'x'; 40]].concat())
+        .is("idle: -22"),
         one("kv.set: an empty key", &[("kv.set", "72 0 1024 4")], "-22"),
         one("kv.set: a key of 32 bytes", &[("kv.set", "104 32 1024 4")], "-90"),
         one("kv.set: a key that is no UTF-8", &[("kv.set", "96 3 1024 4")], "-22"),
-        one("kv.get, delete, next: nothing there", &[("kv.get", "72 1 2048 4"), ("kv.delete", "72 1"), ("kv.next", "72 1 2048 4")], "-2 -2 -2"),
+        one(
+            "kv.get, delete, next: nothing there",
+            &[("kv.get", "72 1 2048 4"), ("kv.delete", "72 1"), ("kv.next", "72 1 2048 4")],
+            "-2 -2 -2",
+        ),
         one(
             "time.set_timer: the longest of all",
             &[("time.set_timer", "-1 -1 -1"), ("time.remaining", "0")],
             "0 9223372036854775807",
         ),
-        row("event.current, read: between events", &module("", &init(&[say("event.current", "2048"), say("event.read", "2048 64")].concat())))
-            .quiet()
-            .is("idle: -11 -11"),
+        row(
+            "event.current, read: between events",
+            &module("", &init(&[say("event.current", "2048"), say("event.read", "2048 64")].concat())),
+        )
+        .quiet()
+        .is("idle: -11 -11"),
     ]
 }
 
@@ -225,14 +259,24 @@ fn styles() -> Vec<Build> {
             .is("returned -2147483648"),
         row("init: a negative result", &module("", &init("(return (i32.const -1))"))).is("returned -1"),
         row("_start: it returns at once", &module("", &command("nop"))).is("exited 0"),
-        row("event.wait: a kind that is none", &module("", &command(&say("event.wait", "-2147483648 -1 2048")))).is("parked"),
-        row("event.wait: a time that never comes", &module("", &command(&say("event.wait", "4 9223372036854775807 2048"))))
-            .quiet()
+        row("event.wait: a kind that is none", &module("", &command(&say("event.wait", "-2147483648 -1 2048"))))
+            .is("parked"),
+        row(
+            "event.wait: a time that never comes",
+            &module("", &command(&say("event.wait", "4 9223372036854775807 2048"))),
+        )
+        .quiet()
+        .turns(50)
+        .is("parked"),
+        row(
+            "event.wait: an event that another guest would take",
+            &module("", &command(&say("event.wait", "2 -1 2048"))),
+        )
+        .is("parked"),
+        row("time.sleep: for ever, in on_event", &module("", &on_event(&say("time.sleep", "-1"))))
+            .message(b"x")
             .turns(50)
             .is("parked"),
-        row("event.wait: an event that another guest would take", &module("", &command(&say("event.wait", "2 -1 2048"))))
-            .is("parked"),
-        row("time.sleep: for ever, in on_event", &module("", &on_event(&say("time.sleep", "-1")))).message(b"x").turns(50).is("parked"),
         row("time.sleep: for ever, in init", &module("", &init(&say("time.sleep", "-1")))).cycled().is("parked"),
         row(
             "time.sleep: for a microsecond, again and again",
@@ -271,10 +315,16 @@ fn styles() -> Vec<Build> {
             ),
         )
         .is("idle: -11 0"),
-        row("coracle_start: called again by the guest", &module("(global $n (mut i32) (i32.const 0))", &format!(
-            "(func $s (global.set $n (i32.add (global.get $n) (i32.const 1)))) (start $s) {}",
-            on_event("(call $s) (call $say (i64.extend_i32_s (global.get $n)))")
-        )))
+        row(
+            "coracle_start: called again by the guest",
+            &module(
+                "(global $n (mut i32) (i32.const 0))",
+                &format!(
+                    "(func $s (global.set $n (i32.add (global.get $n) (i32.const 1)))) (start $s) {}",
+                    on_event("(call $s) (call $say (i64.extend_i32_s (global.get $n)))")
+                ),
+            ),
+        )
         .is("idle: 2"),
     ]
 }
@@ -295,13 +345,45 @@ fn wasi() -> Vec<Build> {
         row(name, &module("", &on_event(&body))).is(&format!("idle: {expected}"))
     };
     vec![
-        one("wasi.fd_write: descriptors that are none", &[("wasi.fd_write", "0 1280 1 2048"), ("wasi.fd_write", "3 1280 1 2048"), ("wasi.fd_write", "-1 1280 1 2048")], "8 8 8"),
-        one("wasi.fd_read: descriptors that are none", &[("wasi.fd_read", "1 1280 1 2048"), ("wasi.fd_read", "-1 1280 1 2048")], "8 8"),
-        one("wasi.fd_close, fd_fdstat_get: descriptors that are none", &[("wasi.fd_close", "3"), ("wasi.fd_close", "-1"), ("wasi.fd_fdstat_get", "3 2048")], "8 8 8"),
+        one(
+            "wasi.fd_write: descriptors that are none",
+            &[
+                ("wasi.fd_write", "0 1280 1 2048"),
+                ("wasi.fd_write", "3 1280 1 2048"),
+                ("wasi.fd_write", "-1 1280 1 2048"),
+            ],
+            "8 8 8",
+        ),
+        one(
+            "wasi.fd_read: descriptors that are none",
+            &[("wasi.fd_read", "1 1280 1 2048"), ("wasi.fd_read", "-1 1280 1 2048")],
+            "8 8",
+        ),
+        one(
+            "wasi.fd_close, fd_fdstat_get: descriptors that are none",
+            &[("wasi.fd_close", "3"), ("wasi.fd_close", "-1"), ("wasi.fd_fdstat_get", "3 2048")],
+            "8 8 8",
+        ),
         one("wasi.fd_seek: the log", &[("wasi.fd_seek", "1 0 0 2048"), ("wasi.fd_seek", "3 0 0 2048")], "70 8"),
-        one("wasi.fd_prestat_get, fd_prestat_dir_name: no folder is open", &[("wasi.fd_prestat_get", "3 2048"), ("wasi.fd_prestat_dir_name", "3 2048 16")], "8 8"),
-        one("wasi.clock_time_get: clocks that are none", &[("wasi.clock_time_get", "0 0 2048"), ("wasi.clock_time_get", "2 0 2048"), ("wasi.clock_time_get", "-1 0 2048")], "58 28 28"),
-        one("wasi.random_get: more than its limit", &[("wasi.random_get", "0 1025"), ("wasi.random_get", "2048 1024")], "35 0"),
+        one(
+            "wasi.fd_prestat_get, fd_prestat_dir_name: no folder is open",
+            &[("wasi.fd_prestat_get", "3 2048"), ("wasi.fd_prestat_dir_name", "3 2048 16")],
+            "8 8",
+        ),
+        one(
+            "wasi.clock_time_get: clocks that are none",
+            &[
+                ("wasi.clock_time_get", "0 0 2048"),
+                ("wasi.clock_time_get", "2 0 2048"),
+                ("wasi.clock_time_get", "-1 0 2048"),
+            ],
+            "58 28 28",
+        ),
+        one(
+            "wasi.random_get: more than its limit",
+            &[("wasi.random_get", "0 1025"), ("wasi.random_get", "2048 1024")],
+            "35 0",
+        ),
         polls("wasi.poll_oneoff: a kind that is none", 3, 0, "28 0"),
         polls("wasi.poll_oneoff: a clock that is none", 0, 7, "0 28"),
         polls("wasi.poll_oneoff: reading a descriptor that is none", 1, 9, "0 8"),

@@ -18,7 +18,12 @@ pub(super) fn rows() -> Vec<Build> {
 fn fuel() -> Vec<Build> {
     let out = |name: &str, text: String| row(name, &text).is("out of fuel");
     let straight = "(local.set $i (i32.add (local.get $i) (i32.const 1)))".repeat(1500);
-    let work = |fuel: u32| format!("(local.set $i (i32.const {})) (loop $w (br_if $w (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))", fuel / 6);
+    let work = |fuel: u32| {
+        format!(
+            "(local.set $i (i32.const {})) (loop $w (br_if $w (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))",
+            fuel / 6
+        )
+    };
     vec![
         out("fuel: for ever in a start section", module("", &format!("(func $s {FOR_EVER}) (start $s) {}", on_event("")))),
         out(
@@ -96,11 +101,17 @@ fn memory() -> Vec<Build> {
     let grow = |by: &str| format!("(call $say (i64.extend_i32_s (memory.grow (i32.const {by}))))");
     let size = "(call $say (i64.extend_i32_s (memory.size)))";
     vec![
-        row("memory.grow: all there is", &module("", &on_event(&format!("{}{}{}{size}", grow("-1"), grow("4097"), grow("4096")))))
-            .is("idle: -1 -1 4096 8192"),
+        row(
+            "memory.grow: all there is",
+            &module("", &on_event(&format!("{}{}{}{size}", grow("-1"), grow("4097"), grow("4096")))),
+        )
+        .is("idle: -1 -1 4096 8192"),
         row(
             "memory.grow: a byte at a time until it fails",
-            &module("", &on_event(&format!("(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) {size}"))),
+            &module(
+                "",
+                &on_event(&format!("(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) {size}")),
+            ),
         )
         .is("idle: 8192"),
         row(
@@ -112,18 +123,22 @@ fn memory() -> Vec<Build> {
             .is("out of fuel"),
         row(
             "memory.grow: past the module's own maximum",
-            &bare("(memory 16 32 (pagesize 1))", &on_event("(drop (memory.grow (i32.const 16))) (return (memory.grow (i32.const 1)))")),
+            &bare(
+                "(memory 16 32 (pagesize 1))",
+                &on_event("(drop (memory.grow (i32.const 16))) (return (memory.grow (i32.const 1)))"),
+            ),
         )
         .is("returned -1"),
+        row("memory.grow: pages of 64 KiB", &bare("(memory 0)", &on_event("(return (memory.grow (i32.const 1)))")))
+            .is("returned -1"),
+        row("memory: starts over its limit", &bare("(memory (export \"memory\") 8193 (pagesize 1))", &on_event("")))
+            .refused("Memory"),
         row(
-            "memory.grow: pages of 64 KiB",
-            &bare("(memory 0)", &on_event("(return (memory.grow (i32.const 1)))")),
+            "memory: starts over its limit, not prepared",
+            &bare("(memory (export \"memory\") 8193 (pagesize 1))", &on_event("")),
         )
-        .is("returned -1"),
-        row("memory: starts over its limit", &bare("(memory (export \"memory\") 8193 (pagesize 1))", &on_event(""))).refused("Memory"),
-        row("memory: starts over its limit, not prepared", &bare("(memory (export \"memory\") 8193 (pagesize 1))", &on_event("")))
-            .raw()
-            .is("refused 4"),
+        .raw()
+        .is("refused 4"),
         row("memory: starts over its limit and hides it", &bare("(memory 8193 (pagesize 1))", &on_event("")))
             .raw()
             .is("refused 6"),
@@ -131,9 +146,14 @@ fn memory() -> Vec<Build> {
         row("table: over what any container may have", &module("(table 4097 funcref)", &on_event(""))).refused("Table"),
         row("table: over its limit", &module("(table 1025 funcref)", &on_event(""))).is("refused 6"),
         row("table: as large as its limit", &module("(table 1024 funcref)", &on_event(""))).cycled().is("idle"),
-        row("table: four thousand million elements", &module("(table 4294967295 funcref)", &on_event(""))).raw().is("refused 6"),
-        row("globals: one more than a snapshot carries", &module(&"(global (mut i64) (i64.const 1))".repeat(17), &on_event("")))
-            .refused("TooManyGlobals"),
+        row("table: four thousand million elements", &module("(table 4294967295 funcref)", &on_event("")))
+            .raw()
+            .is("refused 6"),
+        row(
+            "globals: one more than a snapshot carries",
+            &module(&"(global (mut i64) (i64.const 1))".repeat(17), &on_event("")),
+        )
+        .refused("TooManyGlobals"),
     ]
 }
 
@@ -327,11 +347,14 @@ fn storms() -> Vec<Build> {
         .is("parked, 200 sent"),
         row(
             "storm: timers of a microsecond",
-            &module("", &format!(
-                "(func (export \"init\") (result i32) {} (i32.const 0)) {}",
-                make("time.set_timer", "0 1 0").repeat(8),
-                on_event("")
-            )),
+            &module(
+                "",
+                &format!(
+                    "(func (export \"init\") (result i32) {} (i32.const 0)) {}",
+                    make("time.set_timer", "0 1 0").repeat(8),
+                    on_event("")
+                ),
+            ),
         )
         .quiet()
         .limits(|l| l.timers = 8)
@@ -340,11 +363,14 @@ fn storms() -> Vec<Build> {
         .is("idle"),
         row(
             "storm: timers that set timers",
-            &module("", &format!(
-                "(func (export \"init\") (result i32) {} (i32.const 0)) {}",
-                make("time.set_timer", "0 0 0").repeat(8),
-                on_event(&make("time.set_timer", "0 0 0").repeat(2))
-            )),
+            &module(
+                "",
+                &format!(
+                    "(func (export \"init\") (result i32) {} (i32.const 0)) {}",
+                    make("time.set_timer", "0 0 0").repeat(8),
+                    on_event(&make("time.set_timer", "0 0 0").repeat(2))
+                ),
+            ),
         )
         .quiet()
         .limits(|l| l.timers = 8)
@@ -352,10 +378,19 @@ fn storms() -> Vec<Build> {
         .is("idle"),
         one("storm: requests in every event", request_storm()).message(b"").message(b"").turns(50).is("idle, 4 sent"),
         (0..20)
-            .fold(one("storm: its own queue overflows while it works", times(10_000, "nop")), |build, _| build.message(b""))
+            .fold(one("storm: its own queue overflows while it works", times(10_000, "nop")), |build, _| {
+                build.message(b"")
+            })
             .is("idle, 12 events lost"),
-        one("storm: device calls", format!("{} {}", make("i2c.open", build::BUS), times(100, &make("i2c.write_read", "16 72 1024 192 2048 192"))))
-            .is("idle"),
+        one(
+            "storm: device calls",
+            format!(
+                "{} {}",
+                make("i2c.open", build::BUS),
+                times(100, &make("i2c.write_read", "16 72 1024 192 2048 192"))
+            ),
+        )
+        .is("idle"),
         one("storm: work for every event, of every kind", times(1000, "nop"))
             .event(EventKind::Wake, 0, &[1; 100])
             .event(EventKind::Config, 0, b"rate\n")

@@ -40,15 +40,8 @@ pub struct Row {
 #[must_use]
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for part in [
-        pointers::rows,
-        handles::rows,
-        calls::rows,
-        limits::rows,
-        modules::rows,
-        traps::rows,
-        snapshots::rows,
-    ] {
+    for part in [pointers::rows, handles::rows, calls::rows, limits::rows, modules::rows, traps::rows, snapshots::rows]
+    {
         rows.extend(part().into_iter().map(build::Build::finish));
     }
     rows

@@ -131,7 +131,8 @@ pub(super) fn rows() -> Vec<Build> {
     }
     // The buffers that a table names.
     for (attack, at, len, expected) in attacks(&Len, "21", "0") {
-        let table = format!("(i32.store (i32.const 1280) (i32.const {at})) (i32.store (i32.const 1284) (i32.const {len}))");
+        let table =
+            format!("(i32.store (i32.const 1280) (i32.const {at})) (i32.store (i32.const 1284) (i32.const {len}))");
         let body = format!("{table} {}", say("wasi.fd_write", "1 1280 1 2048"));
         rows.push(placed(&MESSAGE, &format!("wasi.fd_write buffer in the table: {attack}"), &body, &expected));
     }
@@ -182,11 +183,9 @@ fn placed(place: &Place, name: &str, body: &str, expected: &str) -> Build {
 
 /// More subscriptions than a poll takes, and so many that their bytes wrap around.
 fn more_subscriptions() -> Build {
-    let polls: String = ["0", "9", "-1", "89478486"]
-        .map(|n| say("wasi.poll_oneoff", &format!("1280 2048 {n} 2200")))
-        .concat();
-    row("wasi.poll_oneoff count: none, too many, wraps around", &module("", &on_event(&polls)))
-        .is("idle: 28 35 35 35")
+    let polls: String =
+        ["0", "9", "-1", "89478486"].map(|n| say("wasi.poll_oneoff", &format!("1280 2048 {n} 2200"))).concat();
+    row("wasi.poll_oneoff count: none, too many, wraps around", &module("", &on_event(&polls))).is("idle: 28 35 35 35")
 }
 
 /// A call that is refused leaves the memory as it was, also what it could have written before it came to the end: the
@@ -199,10 +198,6 @@ fn refused_writes_nothing(name: &str) -> Build {
 /// Without a memory every address is outside.
 fn without_a_memory() -> Build {
     // It cannot say anything: it exits with the sum of the two results.
-    let body = format!(
-        "(return (i32.add {} {}))",
-        call("log.write", "3 0 1"),
-        call("event.current", "0")
-    );
+    let body = format!("(return (i32.add {} {}))", call("log.write", "3 0 1"), call("event.current", "0"));
     row("log.write, event.current: no memory at all", &build::bare("", &on_event(&body))).is("returned -28")
 }

@@ -2,7 +2,9 @@
 
 use coracle_container::Kv;
 use coracle_guest_abi::Name;
-use coracle_migrate::snapshot::{GlobalValue, Head, HostState, PinUse, Request, SNAPSHOT_BYTES_MAX, SensorUse, Timer, encode};
+use coracle_migrate::snapshot::{
+    GlobalValue, Head, HostState, PinUse, Request, SNAPSHOT_BYTES_MAX, SensorUse, Timer, encode,
+};
 
 use super::build::{self, Build, END, module, on_event, row, say};
 
@@ -77,12 +79,24 @@ pub(super) fn rows() -> Vec<Build> {
         },
         state(
             "handles that are not granted",
-            &[say("sensor.info", "7 2048"), say("gpio.read", "15"), say("i2c.write_read", "23 72 0 1 0 1"), say("spi.transfer", "31 0 1 0 1")].concat(),
+            &[
+                say("sensor.info", "7 2048"),
+                say("gpio.read", "15"),
+                say("i2c.write_read", "23 72 0 1 0 1"),
+                say("spi.transfer", "31 0 1 0 1"),
+            ]
+            .concat(),
             &|s| s.handles = u32::MAX,
         )
         .is("idle: -9 -9 -9 -9"),
-        state("more handles than the limit", &say("spi.open", build::FLASH), &|s| s.handles = 0xff).limits(|l| l.handles = 2).is("idle: -28"),
-        state("timers beyond the limit, all due", "", &|s| s.timers = [Some(timer); 8]).limits(|l| l.timers = 1).quiet().turns(50).is("idle"),
+        state("more handles than the limit", &say("spi.open", build::FLASH), &|s| s.handles = 0xff)
+            .limits(|l| l.handles = 2)
+            .is("idle: -28"),
+        state("timers beyond the limit, all due", "", &|s| s.timers = [Some(timer); 8])
+            .limits(|l| l.timers = 1)
+            .quiet()
+            .turns(50)
+            .is("idle"),
         state("timers of another age", &say("time.remaining", "0"), &|s| {
             s.timers[0] = Some(Timer { due_us: u64::MAX, period_us: u64::MAX, slack_us: u64::MAX });
         })
@@ -99,17 +113,27 @@ pub(super) fn rows() -> Vec<Build> {
         )
         .turns(20)
         .is("idle: 0 0"),
-        state("requests that nobody made", &say("msg.request", "0 3 1024 4 1000"), &|s| s.requests = [Some(Request { id: u32::MAX, due_us: u64::MAX }); 4])
-            .is("idle: -28"),
-        state("the last number of a request", &say("msg.request", "0 3 1024 4 9000000"), &|s| s.last_request = u32::MAX).is("idle: 0, 1 sent"),
+        state("requests that nobody made", &say("msg.request", "0 3 1024 4 1000"), &|s| {
+            s.requests = [Some(Request { id: u32::MAX, due_us: u64::MAX }); 4]
+        })
+        .is("idle: -28"),
+        state("the last number of a request", &say("msg.request", "0 3 1024 4 9000000"), &|s| {
+            s.last_request = u32::MAX
+        })
+        .is("idle: 0, 1 sent"),
         state("edges that are none", "", &|s| s.pins = [PinUse { edges: 255, debounce_us: u32::MAX }; 8]).is("idle"),
         state("sensors that are not granted", &say("sensor.open", build::ACCEL), &|s| {
             s.sensors = [SensorUse { off: true, rate_hz: u32::MAX, threshold: Some((i32::MIN, i32::MAX)) }; 8];
         })
         .is("idle: 0"),
-        state("counters at their ends", &[say("config.version", ""), say("wasi.random_get", "2048 8")].concat(), &|s| {
-            (s.handled, s.cursor, s.random, s.config_version, s.unsubscribed) = (u64::MAX, u64::MAX, u64::MAX, u32::MAX, u8::MAX);
-        })
+        state(
+            "counters at their ends",
+            &[say("config.version", ""), say("wasi.random_get", "2048 8")].concat(),
+            &|s| {
+                (s.handled, s.cursor, s.random, s.config_version, s.unsubscribed) =
+                    (u64::MAX, u64::MAX, u64::MAX, u32::MAX, u8::MAX);
+            },
+        )
         .is("idle: -1 0"),
     ]
 }

@@ -26,7 +26,11 @@ pub(super) fn rows() -> Vec<Build> {
             "(drop (i32.trunc_f32_s (f32.div (f32.convert_i32_s (local.get $i)) (f32.const 0))))",
             "float without an integer of that type",
         ),
-        ("i64.trunc_f64_u of no number", "(drop (i64.trunc_f64_u (f64.const nan)))", "float without an integer of that type"),
+        (
+            "i64.trunc_f64_u of no number",
+            "(drop (i64.trunc_f64_u (f64.const nan)))",
+            "float without an integer of that type",
+        ),
         ("i32.trunc_f64_s of too much", "(drop (i32.trunc_f64_s (f64.const 1e10)))", "integer overflow"),
         ("i64.trunc_f32_s of infinity", "(drop (i64.trunc_f32_s (f32.const inf)))", "integer overflow"),
         ("i32.trunc_f32_u of a negative", "(drop (i32.trunc_f32_u (f32.const -1)))", "integer overflow"),
@@ -43,12 +47,17 @@ pub(super) fn rows() -> Vec<Build> {
     ];
     let mut rows: Vec<Build> = traps
         .iter()
-        .map(|(name, body, reason)| row(&format!("trap: {name}"), &module("", &on_event(body))).is(&format!("trapped: {reason}")))
+        .map(|(name, body, reason)| {
+            row(&format!("trap: {name}"), &module("", &on_event(body))).is(&format!("trapped: {reason}"))
+        })
         .collect();
     rows.push(
         // Wasmtime takes the fuel for all bytes before it looks at where they are.
-        row("trap: memory.copy that wraps", &module("", &on_event("(memory.copy (i32.const 1) (i32.const 0) (i32.const -1))")))
-            .differs(&format!("trapped: {MEMORY}"), "out of fuel"),
+        row(
+            "trap: memory.copy that wraps",
+            &module("", &on_event("(memory.copy (i32.const 1) (i32.const 0) (i32.const -1))")),
+        )
+        .differs(&format!("trapped: {MEMORY}"), "out of fuel"),
     );
     let table = "(table 4 funcref) (elem (i32.const 0) $f) (type $t (func (param i32) (result i32)))";
     let through = |name: &str, ty: &str, index: &str, reason: &str| {
@@ -99,11 +108,9 @@ pub(super) fn rows() -> Vec<Build> {
         bits64("(f64.mul (f64.const inf) (f64.convert_i32_s (local.get $i)))"),
     ]
     .concat();
-    rows.push(
-        row("floats: what is no number has one pattern", &module("", &on_event(&floats))).is(
-            "idle: 2143289344 2143289344 2143289344 2143289344 9221120237041090560 9221120237041090560 9221120237041090560",
-        ),
-    );
+    rows.push(row("floats: what is no number has one pattern", &module("", &on_event(&floats))).is(
+        "idle: 2143289344 2143289344 2143289344 2143289344 9221120237041090560 9221120237041090560 9221120237041090560",
+    ));
     let kept = [
         bits32("(f32.copysign (f32.reinterpret_i32 (i32.const 0x7fa12345)) (f32.const -1))"),
         bits32("(f32.neg (f32.reinterpret_i32 (i32.const 0x7fa12345)))"),
