@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+#[cfg(feature = "engines")]
 mod engines;
 mod host_calls;
 mod link;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "link_hostile_peer", run: link::link_hostile_peer },
     Target { name: "link_bad_line", run: link::link_bad_line },
     Target { name: "snapshot", run: snapshot::snapshot },
+    #[cfg(feature = "engines")]
     Target { name: "engines", run: engines::engines },
     Target { name: "host_calls", run: host_calls::host_calls },
 ];

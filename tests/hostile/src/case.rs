@@ -68,7 +68,7 @@ impl Act {
 /// When the case has 4 GiB.
 #[cfg(not(target_os = "none"))]
 pub fn write_case(case: &Case, out: &mut Vec<u8>) {
-    let bytes = postcard::to_allocvec(case).expect("a case can be encoded");
+    let bytes = postcard::to_extend(case, Vec::new()).expect("a case can be encoded");
     out.extend(u32::try_from(bytes.len()).expect("a case is smaller than 4 GiB").to_le_bytes());
     out.extend(bytes);
     out.resize(out.len().next_multiple_of(4), 0);

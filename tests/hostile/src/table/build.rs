@@ -342,7 +342,7 @@ impl Build {
                     self.case.module = prepared.bytes;
                     match prepared.portable {
                         Ok(()) => "portable".to_owned(),
-                        Err(reasons) => format!("bound {}", reasons.first().map(|r| word(r)).unwrap_or_default()),
+                        Err(reasons) => format!("bound {}", reasons.first().map(word).unwrap_or_default()),
                     }
                 }
                 Err(error) => format!("refused {}", reason(&error)),

@@ -200,8 +200,8 @@ fn compile_time() -> Vec<Build> {
     let branches = |n: usize| format!("(block $b (br_table {} (local.get $len)))", "$b ".repeat(n));
     let locals = |n: usize| {
         format!(
-            "(func $f {} (local.set 0 (i64.const 1))) {}",
-            format!("(local{})", " i64".repeat(n)),
+            "(func $f (local{}) (local.set 0 (i64.const 1))) {}",
+            " i64".repeat(n),
             on_event("(call $f)")
         )
     };
