@@ -196,7 +196,8 @@ int32_t coracle_sensor_close(uint32_t sensor);
 CORACLE_IMPORT("coracle:sensor@1", "info")
 int32_t coracle_sensor_info(uint32_t sensor, struct coracle_sensor_info *sensor_info);
 
-/* The block of the event being handled. */
+/* The block of the event being handled. Returns how many samples were written; the header says how many there are.
+ * Blocks that a threshold held back are missing in `sequence`; `dropped` counts those that were lost. */
 CORACLE_IMPORT("coracle:sensor@1", "read_block")
 int32_t coracle_sensor_read_block(uint32_t sensor, struct coracle_sensor_block_header *block_header, int16_t *samples,
                                   size_t samples_max);

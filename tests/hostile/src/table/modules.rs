@@ -199,11 +199,7 @@ fn compile_time() -> Vec<Build> {
     let looped = |depth: usize| format!("{}{}", "(loop ".repeat(depth), ")".repeat(depth));
     let branches = |n: usize| format!("(block $b (br_table {} (local.get $len)))", "$b ".repeat(n));
     let locals = |n: usize| {
-        format!(
-            "(func $f (local{}) (local.set 0 (i64.const 1))) {}",
-            " i64".repeat(n),
-            on_event("(call $f)")
-        )
+        format!("(func $f (local{}) (local.set 0 (i64.const 1))) {}", " i64".repeat(n), on_event("(call $f)"))
     };
     let add = "(local.set $i (i32.add (local.get $i) (i32.const 1)))";
     let long = |bytes: usize| add.repeat(bytes / 7);
