@@ -333,9 +333,21 @@ impl Container {
         self.side.host.deadline_us()
     }
 
-    /// Takes an answer to a request of this container; false when nobody waits for it any more.
+    /// Ends a request because its answer is about to be handed over; false when nobody waits for it any more.
     pub fn answered(&mut self, id: u32) -> bool {
         self.side.host.answered(id)
+    }
+
+    /// Whether it still waits for an answer to that request.
+    #[must_use]
+    pub fn is_asked(&self, id: u32) -> bool {
+        self.side.host.is_asked(id)
+    }
+
+    /// [`Container::deadline_us`] without these timers (bits); with all bits without requests too.
+    #[must_use]
+    pub fn deadline_without(&self, timers: u8) -> Option<u64> {
+        self.side.host.deadline_without(timers)
     }
 
     // ---- what it holds -------------------------------------------------------------------------------------------

@@ -85,6 +85,8 @@ struct Kept {
 pub(crate) enum Ran {
     /// The event is not done.
     On,
+    /// An answer that it does not wait for any more was taken out of the queue.
+    Dropped,
     /// A command waits: what it asked for can happen.
     Waits { time_us: Option<u64> },
     /// The event is done; of its first run there is no number.
@@ -168,7 +170,7 @@ impl Body {
 
     /// Queues what time alone causes.
     pub(crate) fn push_due(&mut self, now_us: u64) {
-        let handled = usize::from(self.current.is_some() && !self.container.is_command());
+        let handled = self.in_hand();
         while let Some(event) = self.container.due(now_us) {
             let waits = |e: &OwnedEvent| e.kind == EventKind::Timer && e.source == event.source;
             // A timer that waits to be looked at says it all.
@@ -212,14 +214,36 @@ impl Body {
                 Some(Waiting::Device(_)) => return None,
             },
         };
-        let at = if now { 0 } else { self.container.deadline_us()? };
+        let at = if now { 0 } else { self.deadline_us()? };
         Some(at.max(self.throttled_us))
+    }
+
+    /// When time alone changes something. A timer whose last event still waits changes nothing, however often it is due.
+    fn deadline_us(&self) -> Option<u64> {
+        let waiting = self.queue.iter().skip(self.in_hand()).filter(|e| e.kind == EventKind::Timer);
+        let timers = waiting.fold(0, |mask, e| mask | 1_u8.checked_shl(u32::from(e.source)).unwrap_or(0));
+        // All bits would leave the requests out, and somebody has to end them.
+        let is_asking = self.is_asking() && timers == u8::MAX;
+        self.container.deadline_without(if is_asking { timers >> 1 } else { timers })
+    }
+
+    /// Whether a request of it has neither an answer nor an end.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.container.state().requests.iter().any(Option::is_some)
+    }
+
+    /// Events at the front of the queue that were handed over.
+    fn in_hand(&self) -> usize {
+        usize::from(self.current.is_some() && !self.container.is_command())
     }
 
     /// Runs it for a slice, if it has something to do. The event that is handled stays in the queue until it is done,
     /// unless the container is a command, which takes its events itself.
     pub(crate) fn run(&mut self, now_us: u64) -> Option<Ran> {
         self.push_due(now_us);
+        if self.drop_unasked() {
+            return Some(Ran::Dropped);
+        }
         match self.activity {
             Activity::Busy => {}
             Activity::Idle => {
@@ -255,6 +279,27 @@ impl Body {
             }
             Step::Exited(reason) => Ran::Exited { time_us, reason },
         })
+    }
+
+    /// Takes the event that is handed over next out of the queue if it is an answer that nobody waits for. If somebody
+    /// does, the request ends here and not before: until then queue and request are stored and moved together.
+    fn drop_unasked(&mut self) -> bool {
+        let at = match self.activity {
+            Activity::Idle if self.container.state().initialised => Some(0),
+            Activity::Parked => match self.container.waiting() {
+                Some(Waiting::Event { kinds }) => self.queue.iter().position(|e| kinds & e.kind.bit() != 0),
+                _ => None,
+            },
+            Activity::Idle | Activity::Busy => None,
+        };
+        let Some((at, event)) = at.and_then(|at| Some((at, self.queue.get(at)?))) else { return false };
+        // One with an error is the request's end by its time.
+        let is_answer = event.kind == EventKind::Reply && event.source == 0;
+        let is_unasked = is_answer && !self.container.answered(event.tag);
+        if is_unasked {
+            self.queue.remove(at);
+        }
+        is_unasked
     }
 
     /// Gives a container that waits what it waits for. `None` when it has to wait on.
@@ -419,6 +464,8 @@ pub(crate) struct Entry {
     pub(crate) on_m: MNumbers,
     /// M, where it knows the container, knows this configuration.
     pub(crate) config_told: bool,
+    /// M has no room for it, and does not serve it more than one that stays here.
+    pub(crate) m_refused: bool,
 }
 
 /// M's numbers of a container, as last reported.
@@ -451,6 +498,7 @@ impl Entry {
             earlier_gaps: 0,
             on_m: MNumbers::default(),
             config_told: false,
+            m_refused: false,
         }
     }
 
@@ -475,6 +523,14 @@ impl Entry {
             Some((_, _, Move::Out { source, .. })) if source.phase == SourcePhase::Committed
         );
         matches!(self.place, Place::OnA(_)) && !committed
+    }
+
+    /// Whether messages that are published here reach it here, and not by way of M.
+    pub(crate) fn is_served_here(&self) -> bool {
+        match self.plan.placement {
+            Placement::Fixed(core) => core == Core::A,
+            Placement::Any { .. } => self.m_refused && matches!(self.place, Place::OnA(_)),
+        }
     }
 
     /// Whether it is being moved away.

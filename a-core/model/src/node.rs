@@ -504,7 +504,12 @@ impl<'m> Node<'m> {
 
     /// Stores what is here of a container, with its queue.
     pub(crate) fn store(&mut self, name: &Name, phase: Phase) {
-        let Some(body) = self.entries.get_mut(name).and_then(Entry::body) else { return };
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        // Past the commit point of its move, the record that says so must stay.
+        if phase == Phase::Live && !entry.is_live() {
+            return;
+        }
+        let Some(body) = entry.body() else { return };
         if let Some(snapshot) = body.capture() {
             return self.store_bytes(name, phase, snapshot);
         }
@@ -704,6 +709,9 @@ impl<'m> Node<'m> {
                     if self.removed.contains(&name) || self.entries.get(&name).is_some_and(other) {
                         self.removed.insert(name);
                         return;
+                    }
+                    if let Some(entry) = self.entries.get_mut(&name) {
+                        entry.m_refused = image == [0; 32];
                     }
                     self.inventory.insert(name, MCopy { state, in_doubt, committed });
                 }
@@ -915,6 +923,9 @@ impl<'m> Node<'m> {
         for block in &blocks {
             self.bulk_out.free(block);
         }
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.m_refused = false;
+        }
         match refusal {
             _ if !self.entries.contains_key(&name) => {}
             Some(detail) => self.refused(&name, live, detail),
@@ -940,6 +951,9 @@ impl<'m> Node<'m> {
     fn refused(&mut self, name: &Name, live: bool, detail: &str) {
         if !live {
             // It lives here and stays; M only has no room to take it some day. It still wants its events.
+            if let Some(entry) = self.entries.get_mut(name) {
+                entry.m_refused = true;
+            }
             let text = format!("{name} cannot move to M: {detail}");
             self.event(None, What::Log { core: api::Core::A, level: "warn".into(), uptime_us: None, text });
             return self.tell_remote(name);
@@ -1011,6 +1025,8 @@ impl<'m> Node<'m> {
     /// What a body gets that begins to run here.
     fn arrives(&self, body: &mut Body) {
         body.container.set_wall_offset(self.wall_offset_us);
+        // Its clock goes on from now: before that, its times are of no clock of this core.
+        body.container.poll(self.now_us);
         if !body.container.state().initialised && body.activity() == Activity::Idle {
             self.push_retained(body);
         }
@@ -1352,6 +1368,7 @@ impl<'m> Node<'m> {
         };
         let mut body = Box::new(body);
         body.container.set_wall_offset(self.wall_offset_us);
+        body.container.poll(now_us);
         entry.place = Place::OnA(body);
         entry.moved_in = Some(id);
         entry.arrived(Core::A);
@@ -1479,7 +1496,8 @@ impl<'m> Node<'m> {
                 let guest_of_m = matches!(e.place, Place::OnA(_))
                     && matches!(e.plan.placement, Placement::Any { prefer: Core::M, .. });
                 let tries = e.retry_us > 0 && e.refusals < REFUSALS_AWAKE_MAX;
-                let in_event = matches!(&e.place, Place::OnA(body) if body.is_in_event());
+                // What it asked for is answered while A is awake, or comes to its end.
+                let in_event = matches!(&e.place, Place::OnA(body) if body.is_in_event() || body.is_asking());
                 e.open.is_some() || e.is_runnable(now_us) || in_event || guest_of_m || tries
             });
         if held {

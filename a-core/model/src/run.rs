@@ -56,6 +56,10 @@ impl Node<'_> {
         let Some(ran) = entry.body().and_then(|body| body.run(now_us)) else { return };
         match ran {
             Ran::On => {}
+            Ran::Dropped => {
+                self.store(name, Phase::Live);
+                self.ack(name);
+            }
             Ran::Waits { time_us } => {
                 self.after_event(name, time_us);
                 self.ack(name);
@@ -131,7 +135,7 @@ impl Node<'_> {
                 OwnedEffect::Request { topic, id, payload } => {
                     self.route(&topic, Some(id), Arc::new(request_payload(name, &payload)), time_us);
                 }
-                OwnedEffect::Reply { to, id, payload } => self.answer_request(&to, id, payload),
+                OwnedEffect::Reply { to, id, payload } => self.take_answer(&to, id, payload),
                 OwnedEffect::Subscribed { topic } => {
                     let now_us = self.now_us;
                     let Some(body) = self.entries.get_mut(name).and_then(Entry::body) else { continue };
@@ -166,7 +170,7 @@ impl Node<'_> {
         let mut served_by_m = false;
         for entry in self.entries.values_mut() {
             let Some(at) = entry.plan.spec.grants.subscribe.iter().position(|t| t == topic) else { continue };
-            if entry.plan.placement != Placement::Fixed(Core::A) {
+            if !entry.is_served_here() {
                 served_by_m = true;
             } else if let (Ok(at), Some(body)) = (u8::try_from(at), entry.body()) {
                 push_topic(body, at, kind, request.unwrap_or(0), payload.clone(), at_us);
@@ -220,27 +224,25 @@ impl Node<'_> {
         }
     }
 
-    /// The answer to a request, for a container wherever it is.
-    fn answer_request(&mut self, to: &Name, id: u32, payload: Payload) {
-        match self.entries.get(to).map(|e| &e.place) {
-            Some(Place::OnA(_)) => self.take_answer(to, id, payload),
+    /// The answer to a request, for a container wherever it is: it may have moved since it asked. Here, one that nobody
+    /// waits for is dropped.
+    pub(crate) fn take_answer(&mut self, to: &Name, id: u32, payload: Payload) {
+        let time_us = self.now_us;
+        match self.entries.get_mut(to).map(|e| &mut e.place) {
+            Some(Place::OnA(body)) => {
+                let kind = EventKind::Reply;
+                let waits = |e: &OwnedEvent| e.kind == kind && e.tag == id;
+                if body.container.is_asked(id) && !body.queue.iter().any(waits) {
+                    // The answer had its place since the request was sent.
+                    body.push_local(OwnedEvent { seq: 0, kind, source: 0, tag: id, time_us, payload }, usize::MAX);
+                }
+            }
             Some(Place::OnM | Place::Starting) => {
                 if let Ok(payload) = heapless::Vec::from_slice(&payload) {
                     self.send(&ToM::Reply { to: to.clone(), id, payload });
                 }
             }
             Some(Place::Exited(..)) | None => {}
-        }
-    }
-
-    /// The answer to a request of a container here; one that nobody waits for is dropped.
-    pub(crate) fn take_answer(&mut self, to: &Name, id: u32, payload: Payload) {
-        let time_us = self.now_us;
-        let Some(body) = self.entries.get_mut(to).and_then(Entry::body) else { return };
-        if body.container.answered(id) {
-            let kind = EventKind::Reply;
-            // The answer had its place since the request was sent.
-            body.push_local(OwnedEvent { seq: 0, kind, source: 0, tag: id, time_us, payload }, usize::MAX);
         }
     }
 

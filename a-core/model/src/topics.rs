@@ -81,12 +81,12 @@ impl Untaken {
         Self { epoch, last: 0, sent: 0, messages: VecDeque::new() }
     }
 
-    /// Keeps a message, which `make` makes of the epoch and its number. False when too many wait.
+    /// Keeps a message, which `make` makes of the epoch and its number. False when too many wait, or the numbers of this
+    /// life are used up: M would take smaller ones for repeats.
     pub(crate) fn push(&mut self, make: impl FnOnce(u32, u32) -> ToM) -> bool {
-        if self.messages.len() >= UNTAKEN_MAX {
-            return false;
-        }
-        self.last = self.last.wrapping_add(1);
+        let number = self.last.checked_add(1).filter(|_| self.messages.len() < UNTAKEN_MAX);
+        let Some(number) = number else { return false };
+        self.last = number;
         self.messages.push_back((self.last, make(self.epoch, self.last)));
         true
     }
@@ -205,5 +205,14 @@ mod tests {
         }
         assert!(!untaken.push(publish));
         assert_eq!(send(&mut untaken).len(), UNTAKEN_MAX);
+    }
+
+    #[test]
+    fn numbers_end_and_do_not_begin_anew() {
+        let mut untaken = Untaken { last: u32::MAX - 1, ..Untaken::new(9) };
+        assert!(untaken.push(publish));
+        assert!(!untaken.push(publish));
+        assert_eq!(untaken.next_to_send().map(number), Some(u32::MAX));
+        assert_eq!(untaken.next_to_send(), None);
     }
 }

@@ -143,6 +143,7 @@ impl Container {
     /// ([`ExitReason::Exited`]) keeps them all.
     pub fn run(&mut self, now_us: u64, slice_fuel: u64) -> Step {
         self.store.data_mut().set_now(now_us);
+        self.store.data_mut().work = 0;
         let mut slice_left = slice_fuel;
         loop {
             let (stage, call) = match mem::replace(&mut self.activity, Activity::Idle) {
@@ -156,8 +157,12 @@ impl Container {
             let (required, value) = match &call {
                 Call::Fresh => (0, None),
                 Call::Interrupted(call) => (call.required_fuel(), None),
-                Call::Parked(_) => {
-                    let Some(value) = self.wait_result() else {
+                Call::Parked(stopped) => {
+                    let yielded = match stopped.host_error().downcast_ref() {
+                        Some(Stop::Yielded { value, .. }) => Some(*value),
+                        _ => None,
+                    };
+                    let Some(value) = yielded.or_else(|| self.wait_result()) else {
                         self.activity = Activity::Running { stage, call };
                         return Step::Parked;
                     };
@@ -191,6 +196,10 @@ impl Container {
                 Ok(Outcome::Parked(call)) => {
                     self.activity = Activity::Running { stage, call: Call::Parked(call) };
                     return Step::Parked;
+                }
+                Ok(Outcome::Yielded(call)) => {
+                    self.activity = Activity::Running { stage, call: Call::Parked(call) };
+                    return Step::Pending;
                 }
                 Err(reason) => return self.exit(reason),
             }
@@ -260,9 +269,21 @@ impl Container {
         self.store.data().deadline_us()
     }
 
-    /// Takes an answer to a request of this container; false when nobody waits for it any more.
+    /// Ends a request because its answer is about to be handed over; false when nobody waits for it any more.
     pub fn answered(&mut self, id: u32) -> bool {
         self.store.data_mut().answered(id)
+    }
+
+    /// Whether it still waits for an answer to that request.
+    #[must_use]
+    pub fn is_asked(&self, id: u32) -> bool {
+        self.store.data().is_asked(id)
+    }
+
+    /// [`Container::deadline_us`] without these timers (bits); with all bits without requests too.
+    #[must_use]
+    pub fn deadline_without(&self, timers: u8) -> Option<u64> {
+        self.store.data().deadline_without(timers)
     }
 
     // ---- state ---------------------------------------------------------------------------------------------------
@@ -456,7 +477,9 @@ impl Container {
         let outcome = match call {
             Call::Interrupted(call) => call.resume(&mut self.store, results),
             Call::Parked(call) => {
-                let Some(Stop::Parked { call: parked_in }) = call.host_error().downcast_ref() else {
+                let Some(Stop::Parked { call: parked_in } | Stop::Yielded { call: parked_in, .. }) =
+                    call.host_error().downcast_ref()
+                else {
                     return Err(ExitReason::Trap);
                 };
                 let value = resumed(*parked_in, value.unwrap_or(0));
@@ -475,6 +498,7 @@ impl Container {
             Ok(ResumableCall::OutOfFuel(call)) => Ok(Outcome::Interrupted(call)),
             Ok(ResumableCall::HostTrap(call)) => match call.host_error().downcast_ref() {
                 Some(Stop::Parked { .. }) => Ok(Outcome::Parked(call)),
+                Some(Stop::Yielded { .. }) => Ok(Outcome::Yielded(call)),
                 Some(Stop::Exit(code)) => Err(ExitReason::Exited(*code)),
                 None => Err(exit_reason(call.host_error())),
             },
@@ -536,6 +560,8 @@ enum Outcome {
     Returned(i32),
     Interrupted(ResumableCallOutOfFuel),
     Parked(ResumableCallHostTrap),
+    /// Stopped within a host call that has its result.
+    Yielded(ResumableCallHostTrap),
 }
 
 /// The engine's settings, also for tests that run modules on it without a container. The features are those that image

@@ -12,6 +12,10 @@ use crate::LoadError;
 use crate::error::detail;
 use crate::host::Host;
 
+/// Most work of host calls in a slice, in units of [`coracle_container::Host::work`]: about as many instructions as the
+/// fuel of a slice lasts for.
+const WORK_PER_SLICE_MAX: u32 = 1000;
+
 /// Why a host call did not return to the guest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stop {
@@ -19,6 +23,13 @@ pub(crate) enum Stop {
     Parked {
         /// What for.
         call: Call,
+    },
+    /// It has its result, but the slice has done enough.
+    Yielded {
+        /// Which call.
+        call: Call,
+        /// Its result.
+        value: i64,
     },
     /// It ends the guest with this code.
     Exit(i32),
@@ -28,6 +39,7 @@ impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stop::Parked { .. } => f.write_str("parked"),
+            Stop::Yielded { .. } => f.write_str("yielded"),
             Stop::Exit(code) => write!(f, "exited {code}"),
         }
     }
@@ -115,12 +127,16 @@ fn args<const N: usize>(values: [u64; N]) -> Args {
 fn host_call(caller: &mut Caller<'_, Host>, call: Call, args: &Args) -> Result<i64, Error> {
     let outcome = match caller.data().memory {
         Some(memory) => {
-            let (bytes, host) = memory.data_and_store_mut(caller);
+            let (bytes, host) = memory.data_and_store_mut(&mut *caller);
             dispatch(call, args, bytes, host)
         }
         None => dispatch(call, args, &mut [], caller.data_mut()),
     };
     match outcome {
+        // No fuel is charged for what a call does: its work ends the slice instead.
+        Outcome::Return(value) if caller.data().work > WORK_PER_SLICE_MAX => {
+            Err(Error::host(Stop::Yielded { call, value }))
+        }
         Outcome::Return(value) => Ok(value),
         Outcome::Park => Err(Error::host(Stop::Parked { call })),
         Outcome::Exit(code) => Err(Error::host(Stop::Exit(code))),

@@ -17,6 +17,11 @@ use coracle_wire::RemoteSensor;
 /// Slices after which a container counts as stuck: twice what the largest example takes for an event.
 const STUCK_SLICES: u32 = 16;
 
+/// Blocks of one sensor that wait for a command.
+const BLOCKS_MAX: usize = 2;
+/// Most payload bytes that wait for one container, beside wakes.
+const QUEUE_BYTES_MAX: usize = 16 * 1024;
+
 /// A copy restored from a migration, not live before its Commit.
 pub(crate) struct Prepared {
     pub(crate) body: Box<Container>,
@@ -62,6 +67,10 @@ pub(crate) struct Entry {
     /// On A: what it wants of the sensors here, and the blocks that A has not given back.
     pub(crate) remote_sensors: Vec<RemoteSensor>,
     pub(crate) remote_blocks: Vec<coracle_bulk::BulkRef>,
+    /// It was answered that a pin is watched, and has not gone on yet.
+    pub(crate) watch_pending: bool,
+    /// Of a command: its counters at the last checkpoint.
+    pub(crate) kept: Option<(u64, u32, u64, u32)>,
     /// Slices that the event being handled has had.
     pub(crate) slices: u32,
     pub(crate) initialised: bool,
@@ -102,6 +111,8 @@ impl Entry {
             decimators: [None; GRANTS_MAX],
             remote_sensors: Vec::new(),
             remote_blocks: Vec::new(),
+            watch_pending: false,
+            kept: None,
             slices: 0,
             initialised: false,
             cursor: 0,
@@ -135,9 +146,40 @@ impl Entry {
         self.state == State::Gone
     }
 
-    /// Whether its event takes so long that nobody waits for it any more: its queue overflows and is counted.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.busy && self.slices > STUCK_SLICES
+    /// Whether it will not take an event of that kind soon: its own takes too long, it waits for something else, or it has
+    /// used its fuel. Nobody waits for it then; its queue overflows and is counted.
+    pub(crate) fn is_stuck(&self, kind: EventKind, now_us: u64) -> bool {
+        let elsewhere = match self.waiting() {
+            Some(Waiting::Event { kinds }) => kinds & kind.bit() == 0,
+            Some(_) => true,
+            None => false,
+        };
+        elsewhere || (self.busy && self.slices > STUCK_SLICES) || self.throttled_us(now_us).is_some()
+    }
+
+    /// The timers (bits) whose events wait in the queue; all bits when the queue has no room for any.
+    pub(crate) fn waiting_timers(&self) -> u8 {
+        if !self.has_room(1) {
+            return u8::MAX;
+        }
+        self.unhandled().filter(|e| e.kind == EventKind::Timer).fold(0, |bits, e| bits | 1 << (e.source % 8))
+    }
+
+    /// The events that wait, without the one being handled.
+    pub(crate) fn unhandled(&self) -> impl Iterator<Item = &OwnedEvent> {
+        self.queue.iter().skip(usize::from(self.busy && !self.command && self.initialised))
+    }
+
+    /// Makes room for another block of a sensor in the queue of a command, which may not take any: the oldest goes.
+    pub(crate) fn drop_old_block(&mut self, source: u8) {
+        let of = |e: &OwnedEvent| e.kind == EventKind::Sensor && e.source == source;
+        if self.command
+            && self.queue.iter().filter(|e| of(e)).count() >= BLOCKS_MAX
+            && let Some(oldest) = self.queue.iter().position(of)
+        {
+            self.queue.remove(oldest);
+            self.dropped = self.dropped.saturating_add(1);
+        }
     }
 
     /// Whether it has something to do here, were it not for its fuel a second.
@@ -211,7 +253,9 @@ impl Entry {
                 self.dropped = self.dropped.saturating_add(1);
             }
         }
-        if self.has_room(1) {
+        let held: usize = self.queue.iter().filter(|e| e.kind != EventKind::Wake).map(|e| e.payload.len()).sum();
+        let fits = kind == EventKind::Wake || held + payload.len() <= QUEUE_BYTES_MAX;
+        if self.has_room(1) && fits {
             self.queue.push_back(OwnedEvent { seq: self.cursor, kind, source, tag, time_us, payload });
         } else {
             self.dropped = self.dropped.saturating_add(1);

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use coracle_board_api::sensor_wire::Block;
@@ -11,6 +10,7 @@ use coracle_container::{DeviceAnswer, DeviceCall, OwnedEffect, Payload, Step, Wa
 use coracle_device::{Decimator, Devices, Filter};
 use coracle_guest_abi::{BlockHeader, Call, Errno, EventKind, GRANTS_MAX, Name};
 use coracle_lifecycle::{Change, ExitReason, State};
+use coracle_migrate::snapshot::PinUse;
 use coracle_policy::WakeDecision;
 use coracle_sandbox::Container;
 use coracle_wire::{self as wire, FromM, Power};
@@ -29,6 +29,8 @@ const POLLED_BLOCKS_MAX: usize = 4;
 /// Messages that wait until A is awake: answers, of which the requests of more time out, and refusals, which are counted
 /// in any case.
 const HELD_MAX: usize = 16;
+/// Edges of pins that are taken in one step.
+const PIN_EVENTS_MAX: usize = 8;
 /// Handle of the first pin: see the guest interface.
 const FIRST_PIN: usize = GRANTS_MAX;
 
@@ -41,6 +43,7 @@ impl Supervisor<'_> {
             return;
         }
         self.time_us = block.timestamp_us;
+        self.block_at_us = self.seen_us;
         let samples = block.samples();
         let header = BlockHeader {
             timestamp_us: block.timestamp_us,
@@ -69,7 +72,11 @@ impl Supervisor<'_> {
                         None => continue,
                     },
                 };
-                reduced = vec![0; samples.len()];
+                if reduced.try_reserve_exact(samples.len()).is_err() {
+                    entry.dropped = entry.dropped.saturating_add(1);
+                    continue;
+                }
+                reduced.resize(samples.len(), 0);
                 let Some(header) = decimator.block(header, samples, &mut reduced) else { continue };
                 let count = header.count as usize;
                 (header, reduced.get(..count).unwrap_or_default())
@@ -82,7 +89,10 @@ impl Supervisor<'_> {
             let payload = match &whole {
                 Some(whole) if reduced.is_empty() => whole.clone(),
                 _ => {
-                    let payload = encode_block(&header, samples);
+                    let Some(payload) = encode_block(&header, samples) else {
+                        entry.dropped = entry.dropped.saturating_add(1);
+                        continue;
+                    };
                     if reduced.is_empty() {
                         whole = Some(payload.clone());
                     }
@@ -94,6 +104,7 @@ impl Supervisor<'_> {
             } else {
                 // A block that waits is not committed: it is not part of the record.
                 let dirty = entry.queue_dirty;
+                entry.drop_old_block(wish.index);
                 entry.push(EventKind::Sensor, wish.index, 0, header.timestamp_us, payload);
                 entry.queue_dirty = dirty;
             }
@@ -114,6 +125,7 @@ impl Supervisor<'_> {
 
     /// Does one bounded piece of work: at most one container runs for one slice.
     pub fn step(&mut self, now_us: u64, devices: &mut impl Devices) {
+        self.seen_us = now_us;
         self.poll_moves(now_us);
         self.answer_device(devices);
         self.watch_pins(now_us, devices);
@@ -140,13 +152,12 @@ impl Supervisor<'_> {
     /// When a container needs attention though nothing arrives, in microseconds.
     pub(crate) fn next_attention_us(&self) -> Option<u64> {
         let running = self.entries.iter().flatten().filter(|e| e.state == State::Running);
-        running
-            .flat_map(|e| {
-                let throttled = if e.has_work() { e.throttled_us(self.seen_us) } else { None };
-                [e.body.as_ref().and_then(|b| b.deadline_us()), throttled]
-            })
-            .flatten()
-            .min()
+        let attention = |e: &Entry| match e.has_work() {
+            // What its timers add meanwhile it could not take either.
+            true => e.throttled_us(self.seen_us),
+            false => e.body.as_ref().and_then(|b| b.deadline_without(e.waiting_timers())),
+        };
+        running.filter_map(attention).min()
     }
 
     /// Timers that are due become events; a parked container gets what it waits for.
@@ -155,23 +166,19 @@ impl Supervisor<'_> {
         if entry.state != State::Running || entry.freeze && !entry.busy {
             return;
         }
-        let Some(body) = entry.body.as_mut() else { return };
-        let mut due = Vec::new();
-        while let Some(event) = body.due(now_us) {
-            due.push(event);
-        }
-        for event in due {
+        // What finds no room stays due: taken out of the container's state it would be lost.
+        while entry.has_room(1)
+            && let Some(event) = entry.body.as_mut().and_then(|body| body.due(now_us))
+        {
             // A timer that nobody took yet is one event, however often it was due.
-            let waits = |e: &coracle_container::OwnedEvent| {
-                e.kind == EventKind::Timer && event.kind == EventKind::Timer && e.source == event.source
-            };
-            // What is being handled does not wait any more.
-            let handled = usize::from(entry.busy && !entry.command);
-            if !entry.queue.iter().skip(handled).any(waits) {
+            let waits = event.kind == EventKind::Timer
+                && entry.unhandled().any(|e| e.kind == EventKind::Timer && e.source == event.source);
+            if !waits {
                 entry.push(event.kind, event.source, event.tag, event.time_us, event.payload);
             }
             entry.state_dirty = true;
         }
+        drop_stale_replies(entry, usize::from(entry.busy && !entry.command && entry.initialised));
         let Some(body) = entry.body.as_mut() else { return };
         match body.waiting() {
             None => return,
@@ -180,6 +187,9 @@ impl Supervisor<'_> {
                     && let Some(event) = entry.queue.remove(at)
                 {
                     (entry.queue_dirty, entry.slices) = (true, 0);
+                    if event.kind == EventKind::Reply && event.source == 0 {
+                        body.answered(event.tag);
+                    }
                     if body.deliver(event).is_err() {
                         error!("{}: an event was lost", entry.spec.name.as_str());
                     }
@@ -188,10 +198,11 @@ impl Supervisor<'_> {
             Some(Waiting::Notice) if !entry.queue.is_empty() => body.notice(),
             Some(Waiting::Device(call)) => {
                 let call = call.clone();
-                let answer = self.device(&call, devices);
+                let answer = self.device(index, &call, devices);
                 if let Some(Some(entry)) = self.entries.get_mut(index)
                     && let Some(body) = entry.body.as_mut()
                 {
+                    entry.watch_pending = matches!(call, DeviceCall::PinWatch { .. }) && answer.is_ok();
                     body.answer(answer);
                 }
                 return;
@@ -211,6 +222,9 @@ impl Supervisor<'_> {
         };
         if !entry.busy {
             let event = if entry.initialised { entry.queue.front().cloned() } else { None };
+            if let Some(reply) = event.as_ref().filter(|e| e.kind == EventKind::Reply && e.source == 0) {
+                body.answered(reply.tag);
+            }
             body.set_wall_offset(wall);
             body.begin(event);
             (entry.busy, entry.slices, entry.command) = (true, 0, body.is_command());
@@ -220,6 +234,9 @@ impl Supervisor<'_> {
         let step = body.run(now_us, SLICE_FUEL);
         let used = body.usage().fuel_total.saturating_sub(before);
         entry.fuel.used(used, now_us, entry.spec.limits.fuel_per_second);
+        entry.watch_pending = false;
+        // Its handles and watches may have changed.
+        self.rewatch |= !entry.spec.grants.pins.is_empty() && step != Step::Pending;
         match step {
             Step::Pending => {}
             Step::Parked if !entry.command => {}
@@ -227,7 +244,10 @@ impl Supervisor<'_> {
                 let effects = body.take_effects();
                 let time_us = self.time_us;
                 // What it kept has to be committed before anything of it is seen.
-                entry.state_dirty |= entry.spec.grants.kv > 0;
+                let state = body.state();
+                let counters = (state.handled, state.last_request, state.random, state.config_version);
+                entry.state_dirty |= entry.spec.grants.kv > 0 || entry.kept != Some(counters);
+                entry.kept = Some(counters);
                 self.carry_out(index, effects, time_us);
                 self.commit();
             }
@@ -320,10 +340,10 @@ impl Supervisor<'_> {
     /// Gives an answer to who asked, here or, if it is ours, on A.
     pub(crate) fn reply(&mut self, to: &Name, id: u32, time_us: u64, payload: Payload, ours: bool) {
         match self.find_mut(to) {
-            Some((_, entry)) if !entry.is_on_a() => {
-                if entry.body.as_mut().is_some_and(|b| b.answered(id)) {
+            // One on A gets it in its stream, and it is dropped there if nobody waits for it any more.
+            Some((_, entry)) => {
+                if entry.is_on_a() || entry.body.as_ref().is_some_and(|b| b.is_asked(id)) {
                     entry.push(EventKind::Reply, 0, id, time_us, payload);
-                    entry.state_dirty = true;
                 }
             }
             // Who asked may have given up when A wakes.
@@ -337,7 +357,10 @@ impl Supervisor<'_> {
     }
 
     fn wake(&mut self, reason: Name, time_us: u64, payload: Payload) {
-        match self.ledger.request(&reason, time_us) {
+        // One clock for all wakes, whoever asks and whatever clock its event had: the sensor's, and this core's since its
+        // last block.
+        let ledger_us = self.time_us.saturating_add(self.seen_us.saturating_sub(self.block_at_us));
+        match self.ledger.request(&reason, ledger_us) {
             WakeDecision::Wake => {}
             WakeDecision::Debounced => return info!("wake for {} held back by its debounce time", reason.as_str()),
             WakeDecision::OverBudget => return warn!("wake for {} is over its budget", reason.as_str()),
@@ -372,8 +395,13 @@ impl Supervisor<'_> {
         entry.queue.clear();
         entry.queue_dirty = true;
         entry.role = Role::None;
+        self.rewatch = true;
         let message = FromM::Exited { name: entry.spec.name.clone(), reason };
-        self.send(&message);
+        if self.power == Power::Awake {
+            self.send(&message);
+        } else {
+            self.hold(message);
+        }
         self.commit();
     }
 
@@ -389,44 +417,66 @@ impl Supervisor<'_> {
 
     // ---- devices -------------------------------------------------------------------------------------------------
 
-    /// A call for a container here.
-    fn device(&mut self, call: &DeviceCall, devices: &mut impl Devices) -> Result<DeviceAnswer, Errno> {
-        match call {
-            DeviceCall::PinWatch { label, edges, debounce_us } => {
-                let union = self.watched(label) | edges;
-                execute(
-                    &DeviceCall::PinWatch { label: label.clone(), edges: union, debounce_us: *debounce_us },
-                    devices,
-                )
-            }
-            call => execute(call, devices),
+    /// A call for the container `index` here.
+    fn device(&mut self, index: usize, call: &DeviceCall, devices: &mut impl Devices) -> Result<DeviceAnswer, Errno> {
+        let DeviceCall::PinWatch { label, edges, debounce_us } = call else { return execute(call, devices) };
+        let (others, shortest) = self.wanted(label, Some(index));
+        let debounce_us = if *edges == 0 { shortest } else { shortest.min(*debounce_us) };
+        self.watch(label, others | edges, debounce_us, devices)
+    }
+
+    /// Watches a pin for all that want its edges.
+    fn watch(
+        &mut self,
+        label: &Name,
+        edges: u8,
+        debounce_us: u32,
+        devices: &mut impl Devices,
+    ) -> Result<DeviceAnswer, Errno> {
+        let debounce_us = if edges == 0 { 0 } else { debounce_us };
+        let answer = execute(&DeviceCall::PinWatch { label: label.clone(), edges, debounce_us }, devices)?;
+        self.watched.retain(|(known, ..)| known != label);
+        if edges > 0 {
+            self.watched.push((label.clone(), edges, debounce_us));
         }
+        Ok(answer)
     }
 
-    /// The edges of a pin that containers here watch.
-    fn watched(&self, label: &str) -> u8 {
-        self.entries.iter().flatten().fold(0, |all, e| all | watch(e, label).map_or(0, |(_, edges)| edges))
+    /// The edges of a pin that containers here want, but `except`, and the shortest time that a level has to last for one.
+    fn wanted(&self, label: &str, except: Option<usize>) -> (u8, u32) {
+        let others = self.entries.iter().enumerate().filter(|(index, _)| Some(*index) != except);
+        let uses = others.filter_map(|(_, e)| watch(e.as_ref()?, label)).filter(|(_, used)| used.edges > 0);
+        uses.fold((0, u32::MAX), |(edges, shortest), (_, used)| (edges | used.edges, shortest.min(used.debounce_us)))
     }
 
-    /// Edges become events; after a container came with watches of its own, the pins are told.
+    /// Edges become events, and pins are watched as containers want it after some came, went or changed their minds.
     fn watch_pins(&mut self, now_us: u64, devices: &mut impl Devices) {
-        if core::mem::take(&mut self.rewatch) {
-            for entry in self.entries.iter().flatten() {
-                let Some(body) = entry.body.as_ref() else { continue };
-                for (grant, used) in entry.spec.grants.pins.iter().zip(body.state().pins).filter(|(_, u)| u.edges > 0) {
-                    let (label, edges) = (grant.label.clone(), self.watched(&grant.label));
-                    let call = DeviceCall::PinWatch { label, edges, debounce_us: used.debounce_us };
-                    if execute(&call, devices).is_err() {
-                        warn!("{}: pin {} cannot be watched here", entry.spec.name.as_str(), grant.label.as_str());
-                    }
+        // A container that has its answer but has not gone on does not say yet what it watches.
+        if self.rewatch && !self.entries.iter().flatten().any(|e| e.watch_pending) {
+            self.rewatch = false;
+            let granted =
+                self.entries.iter().flatten().flat_map(|e| e.spec.grants.pins.iter().map(|p| p.label.clone()));
+            let labels: Vec<Name> = self.watched.iter().map(|(label, ..)| label.clone()).chain(granted).collect();
+            for label in labels {
+                let (edges, debounce_us) = self.wanted(&label, None);
+                let known =
+                    self.watched.iter().find(|(known, ..)| *known == label).map_or((0, 0), |(_, e, d)| (*e, *d));
+                let unchanged = known == (edges, debounce_us) || (known.0 == 0 && edges == 0);
+                if !unchanged && self.watch(&label, edges, debounce_us, devices).is_err() {
+                    warn!("pin {} cannot be watched here", label.as_str());
                 }
             }
         }
-        while let Some(event) = devices.pin_event(now_us) {
+        self.pins_waiting = true;
+        for _ in 0..PIN_EVENTS_MAX {
+            let Some(event) = devices.pin_event(now_us) else {
+                self.pins_waiting = false;
+                return;
+            };
             let edge = if event.high { 1 } else { 2 };
             for entry in self.entries.iter_mut().flatten() {
-                if let Some((source, edges)) = watch(entry, event.label)
-                    && edges & edge != 0
+                if let Some((source, used)) = watch(entry, event.label)
+                    && used.edges & edge != 0
                 {
                     entry.push(EventKind::Pin, source, event.high.into(), event.time_us, Payload::default());
                 }
@@ -439,15 +489,19 @@ impl Supervisor<'_> {
         for index in 0..self.entries.len() {
             let Some(Some(entry)) = self.entries.get(index) else { continue };
             let local = entry.spec.grants.sensors.iter().map(|s| &s.name);
-            let wanted: Option<Name> = local
-                .chain(entry.remote_sensors.iter().map(|s| &s.name))
-                .find(|name| entry.sensor_wish(name).is_some() && !self.sensors_on.contains(name))
-                .filter(|name| *name != BOARD_SENSOR)
-                .cloned();
-            if let Some(name) = wanted.filter(|_| self.sensors_on.len() < GRANTS_MAX)
-                && devices.sensor_enable(&name, true).is_ok()
-            {
-                self.sensors_on.push(name);
+            let names: Vec<Name> = local.chain(entry.remote_sensors.iter().map(|s| &s.name)).cloned().collect();
+            for name in names {
+                let wanted =
+                    self.entries.get(index).and_then(Option::as_ref).is_some_and(|e| e.sensor_wish(&name).is_some());
+                // One that this core does not have may be the other core's.
+                if wanted
+                    && name != BOARD_SENSOR
+                    && self.sensors_on.len() < GRANTS_MAX
+                    && !self.sensors_on.contains(&name)
+                    && devices.sensor_enable(&name, true).is_ok()
+                {
+                    self.sensors_on.push(name);
+                }
             }
         }
         let entries = &self.entries;
@@ -499,21 +553,34 @@ impl Supervisor<'_> {
     }
 }
 
-/// The handle of the pin with that label, and the edges that a container here watches of it.
-fn watch(entry: &Entry, label: &str) -> Option<(u8, u8)> {
+/// The handle of the pin with that label in a container here that has it open, and what it asked.
+fn watch(entry: &Entry, label: &str) -> Option<(u8, PinUse)> {
     let body: &Container = entry.body.as_ref().filter(|_| entry.state == State::Running).map(Box::as_ref)?;
     let at = entry.spec.grants.pins.iter().position(|p| p.label == label)?;
-    let edges = body.state().pins.get(at)?.edges;
-    Some((u8::try_from(FIRST_PIN + at).ok()?, edges))
+    let handle = u8::try_from(FIRST_PIN + at).ok()?;
+    let open = body.state().handles.checked_shr(handle.into()).unwrap_or(0) & 1 == 1;
+    Some((handle, *body.state().pins.get(at)?)).filter(|_| open)
 }
 
-fn encode_block(header: &BlockHeader, samples: &[i16]) -> Payload {
-    let mut payload = Vec::with_capacity(BlockHeader::BYTES + 2 * samples.len());
+/// Takes answers out of the queue that nobody waits for any more; the event being handled stays.
+fn drop_stale_replies(entry: &mut Entry, handled: usize) {
+    let Some(body) = entry.body.as_ref() else { return };
+    let mut place = 0;
+    entry.queue.retain(|e| {
+        place += 1;
+        place <= handled || e.kind != EventKind::Reply || e.source != 0 || body.is_asked(e.tag)
+    });
+}
+
+/// `None` when there is no memory for it.
+fn encode_block(header: &BlockHeader, samples: &[i16]) -> Option<Payload> {
+    let mut payload = Vec::new();
+    payload.try_reserve_exact(BlockHeader::BYTES + 2 * samples.len()).ok()?;
     payload.extend_from_slice(&header.to_bytes());
     for sample in samples {
         payload.extend_from_slice(&sample.to_le_bytes());
     }
-    payload.into()
+    Some(payload.into())
 }
 
 fn guest_log(name: &Name, level: u8, text: &str) {

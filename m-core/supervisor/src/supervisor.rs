@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use coracle_board_api::{Budget, error, info, warn};
 use coracle_bulk::{BulkReader, BulkRef, BulkWriter, RetainedWriter, SLOTS_MAX};
-use coracle_container::{ContainerSpec, Grants, Limits, List, OwnedEvent, Payload, QUEUE_LEN_MAX, Text, Waiting};
+use coracle_container::{ContainerSpec, Grants, Limits, List, OwnedEvent, Payload, QUEUE_LEN_MAX, Text};
 use coracle_guest_abi::{
     CONFIG_ENTRIES_MAX, CONFIG_VALUE_BYTES_MAX, EFFECTS_PER_EVENT_MAX, EventKind, GRANTS_MAX, Name,
 };
@@ -44,6 +44,8 @@ const WAITING_MAX: usize = 128;
 const QUESTIONS_MAX: u32 = 2;
 /// Heap that a container needs beside memory, code and its call stack: engine, store, specification, in bytes.
 const HEAP_CONTAINER_BYTES: u64 = 16 * 1024;
+/// Heap of an element of a table, in bytes.
+const HEAP_TABLE_ELEMENT_BYTES: u64 = 4;
 /// Heap a byte of module: the module itself, and up to nine times as much translated code (measured for wasmi 2.0 with
 /// direct dispatch).
 const HEAP_PER_MODULE_BYTE: u64 = 10;
@@ -102,8 +104,14 @@ pub struct Supervisor<'m> {
     pub(crate) sensors_on: Vec<Name>,
     /// Messages that wait until A is awake.
     pub(crate) held: VecDeque<FromM>,
-    /// A container came whose pins have to be watched.
+    /// What containers watch may have changed.
     pub(crate) rewatch: bool,
+    /// The pins that are watched, with their edges and how long a level has to last.
+    pub(crate) watched: Vec<(Name, u8, u32)>,
+    /// There were more edges than one step takes.
+    pub(crate) pins_waiting: bool,
+    /// When the last block came, on this core's clock in microseconds.
+    pub(crate) block_at_us: u64,
     /// Unix time minus this core's clock, in microseconds, once A told it.
     pub(crate) wall_offset_us: Option<i64>,
     /// The last message of A's containers that was taken: A's life and its number.
@@ -142,6 +150,9 @@ impl<'m> Supervisor<'m> {
             sensors_on: Vec::new(),
             held: VecDeque::new(),
             rewatch: false,
+            watched: Vec::new(),
+            pins_waiting: false,
+            block_at_us: 0,
             wall_offset_us: None,
             published: (0, 0),
             seen_us: 0,
@@ -168,7 +179,9 @@ impl<'m> Supervisor<'m> {
     /// Whether [`Supervisor::step`] has something to do.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        (0..self.entries.len()).any(|i| self.is_runnable(i, self.seen_us)) || !self.device_calls.is_empty()
+        (0..self.entries.len()).any(|i| self.is_runnable(i, self.seen_us))
+            || !self.device_calls.is_empty()
+            || self.pins_waiting
     }
 
     /// When `step` has to be called at the latest, in microseconds, if nothing arrives before.
@@ -192,18 +205,12 @@ impl<'m> Supervisor<'m> {
             if entry.is_on_a() && entry.sensor_wish(BOARD_SENSOR).is_some() {
                 sensing |= self.adopted && self.power == Power::Awake;
             }
-            // A command that waits for something else does not hold the sensor back: what it misses is counted.
-            let elsewhere = entry.command
-                && !matches!(entry.waiting(), Some(Waiting::Event { kinds }) if kinds & EventKind::Sensor.bit() != 0);
             if entry.state == State::Running && entry.sensor_wish(BOARD_SENSOR).is_some() {
                 sensing = true;
-                if elsewhere {
-                    continue;
-                }
                 // One in hand, one waiting: more would only be older when their turn comes. In lockstep one alone: asking
                 // says that the one before is committed, so that a reset loses none.
                 let held = if self.lockstep { 1 } else { 2 };
-                if entry.queue.len() >= held && !entry.is_stuck() {
+                if entry.queue.len() >= held && !entry.is_stuck(EventKind::Sensor, self.seen_us) {
                     return false;
                 }
             } else if !entry.spec.grants.subscribe.is_empty()
@@ -216,7 +223,7 @@ impl<'m> Supervisor<'m> {
                 }
                 && !entry.queue.is_empty()
                 && !entry.has_room(EFFECTS_PER_EVENT_MAX)
-                && !entry.is_stuck()
+                && !entry.is_stuck(EventKind::Message, self.seen_us)
             {
                 return false;
             }
@@ -678,11 +685,11 @@ impl<'m> Supervisor<'m> {
         }
         let heap: u64 = others()
             .map(|e| match (&e.role, e.state.is_live()) {
-                (Role::Target(_), _) | (_, true) => heap_need(e.module.len(), &e.spec.limits),
+                (Role::Target(_), _) | (_, true) => heap_need(e.module.len(), &e.spec),
                 _ => e.module.len() as u64,
             })
             .sum();
-        let heap = heap + heap_need(module_bytes, &spec.limits) + HEAP_RESERVED_BYTES;
+        let heap = heap + heap_need(module_bytes, spec) + HEAP_RESERVED_BYTES;
         if heap > u64::from(self.budget.heap_bytes) {
             return Err("module, memory and engine need more than this core's heap has left (budget.heap_bytes)");
         }
@@ -732,6 +739,7 @@ impl<'m> Supervisor<'m> {
             self.bulk_out.free(block);
         }
         self.empty_slots(index);
+        self.rewatch = true;
     }
 
     // ---- migration -----------------------------------------------------------------------------------------------
@@ -754,6 +762,22 @@ impl<'m> Supervisor<'m> {
     pub(crate) fn poll_moves(&mut self, now_us: u64) {
         for index in 0..self.entries.len() {
             let Some(Some(entry)) = self.entries.get_mut(index) else { continue };
+            if entry.freeze
+                && let Role::Source(Source {
+                    id,
+                    name,
+                    phase: coracle_migrate::role::SourcePhase::Holding { deadline_us, .. },
+                    ..
+                }) = &entry.role
+                && now_us > *deadline_us
+                && (entry.busy || !entry.initialised)
+            {
+                // It sleeps in an event, or has no fuel: nobody knows when it will be between two.
+                let refusal = FromM::MoveRefused { id: *id, name: name.clone(), reason: RefuseReason::Busy };
+                resume(entry);
+                self.send(&refusal);
+                continue;
+            }
             if entry.freeze && !entry.busy && entry.initialised && entry.state == State::Running {
                 entry.change(Change::Freeze);
                 entry.freeze = false;
@@ -816,6 +840,7 @@ impl<'m> Supervisor<'m> {
                 let Some(Some(entry)) = self.entries.get_mut(index) else { return };
                 entry.change(Change::HandOver);
                 entry.drop_body();
+                self.rewatch = true;
                 entry.moved_out = Some(id);
                 // What travelled in the snapshot is A's now; what came later waits here for A.
                 entry.acknowledge(entry.captured);
@@ -851,7 +876,7 @@ impl<'m> Supervisor<'m> {
         let body = entry.body.as_mut()?;
         body.state_mut().cursor = entry.cursor;
         // Zero stretches are left out, so a larger memory may still fit; if not, the move is refused as too large.
-        let room = body.usage().memory_bytes + payloads + SNAPSHOT_OVERHEAD_BYTES;
+        let room = body.usage().memory_bytes + body.kv().as_bytes().len() + payloads + SNAPSHOT_OVERHEAD_BYTES;
         let mut out = vec![0; room.min(SNAPSHOT_BYTES_MAX)];
         let body = entry.body.as_ref()?;
         let len = body.capture(entry.queued(), &mut out).ok()?;
@@ -901,7 +926,9 @@ impl<'m> Supervisor<'m> {
             }
             (TargetAction::GoLive, _) => {
                 let Some(Some(entry)) = self.entries.get_mut(index) else { return };
-                let Some(prepared) = entry.prepared.take() else { return };
+                let Some(mut prepared) = entry.prepared.take() else { return };
+                // What was configured while it was on its way.
+                let configured = prepared.body.configure(&entry.spec.grants.config);
                 // Events that M kept for A and that the snapshot does not have yet come after those it has.
                 let later = entry.queue.drain(..).filter(|e| e.seq > prepared.cursor);
                 let mut queue: VecDeque<OwnedEvent> = prepared.events.into_iter().chain(later).collect();
@@ -916,9 +943,15 @@ impl<'m> Supervisor<'m> {
                 entry.moved_in = Some(id);
                 entry.remote_sensors.clear();
                 self.rewatch = true;
+                for (_, block) in core::mem::take(&mut entry.blocks) {
+                    self.bulk_out.free(&block);
+                }
                 // A new copy begins its life here.
                 entry.state = State::Created;
                 entry.change(Change::Start);
+                if let Some(changed) = configured {
+                    entry.push(EventKind::Config, 0, 0, self.time_us, changed.into());
+                }
                 (entry.state_dirty, entry.queue_dirty) = (true, true);
                 self.commit();
                 info!("{} came back from A", name.as_str());
@@ -1006,8 +1039,9 @@ impl<'m> Supervisor<'m> {
     }
 
     fn state_record(&mut self, index: usize) -> Option<Vec<u8>> {
-        let memory = self.entries.get(index)?.as_ref()?.usage().memory_bytes;
-        let mut record = self.record_buffer(memory);
+        let entry = self.entries.get(index)?.as_ref()?;
+        let kv = entry.body.as_ref().map_or(0, |b| b.kv().as_bytes().len());
+        let mut record = self.record_buffer(entry.usage().memory_bytes + kv);
         let entry = self.entries.get_mut(index)?.as_mut()?;
         let kind = match (&entry.state, entry.body.as_ref()) {
             (State::Running | State::Frozen, Some(_)) => RecordKind::Live,
@@ -1112,9 +1146,13 @@ fn resume(entry: &mut Entry) {
 
 /// Heap that a container takes at most. wasmi cannot report that the arena is full: it would end the firmware, so a
 /// container is only let in when it cannot come to that.
-fn heap_need(module_bytes: usize, limits: &Limits) -> u64 {
+fn heap_need(module_bytes: usize, spec: &ContainerSpec) -> u64 {
+    let limits = &spec.limits;
     let code = HEAP_PER_MODULE_BYTE * module_bytes as u64;
-    HEAP_CONTAINER_BYTES + u64::from(limits.stack) + code + u64::from(limits.memory)
+    let table = HEAP_TABLE_ELEMENT_BYTES * u64::from(limits.table);
+    // A store that changes is there twice.
+    let store = 2 * u64::from(spec.grants.kv);
+    HEAP_CONTAINER_BYTES + u64::from(limits.stack) + table + store + code + u64::from(limits.memory)
 }
 
 fn empty_head(entry: &Entry) -> Head {

@@ -143,7 +143,7 @@ impl Rig<'_> {
     fn try_deploy(&mut self, of: &str, wat: &str, limits: Limits, grants: Grants) -> FromM {
         let module = wat::parse_str(wat).unwrap();
         let image = Sha256::digest(&module).into();
-        let spec = ContainerSpec { name: name(of), image, portable: false, seed: [0; 16], limits, grants };
+        let spec = ContainerSpec { name: name(of), image, portable: true, seed: [0; 16], limits, grants };
         let mut bytes = vec![0; SPEC_BYTES_MAX];
         let spec = wire::encode(&spec, &mut bytes).unwrap().to_vec();
         let (spec, module) = (self.put(&spec), self.put(&module));
@@ -651,5 +651,135 @@ fn a_specification_over_a_limit_is_refused_by_name() {
             FromM::DeployRefused { detail, .. } => assert!(detail.contains("`publish`"), "{detail}"),
             other => panic!("{other:?}"),
         }
+    });
+}
+
+/// Sleeps for ever in its first event.
+const SLEEPER: &str = r#"(module
+  (import "coracle:time@1" "sleep" (func $sleep (param i64) (result i32)))
+  (func (export "on_event") (param i32 i32 i32) (result i32) (call $sleep (i64.const -1))))"#;
+
+#[test]
+fn a_guest_that_sleeps_in_an_event_neither_stops_the_sensor_nor_keeps_a_move_open() {
+    with_rig(|rig| {
+        let sensor = SensorGrant { name: name("accel0"), rate_hz: 0, exclusive: false };
+        let sensors = Grants { sensors: [sensor].into_iter().collect(), ..echo_grants(&["in"]) };
+        rig.deploy("sleeper", SLEEPER, sensors.clone());
+        rig.deploy("c", ECHO, sensors);
+        for sequence in 0..40 {
+            assert!(rig.m.wants_block(), "block {sequence}");
+            rig.block(sequence, &[1; 8]);
+            rig.send(&publish("in", sequence + 1, b"x"));
+            rig.settle();
+        }
+        assert_eq!(rig.numbers("c"), (80, 0));
+        assert!(rig.numbers("sleeper").1 > 0, "what it missed is counted");
+        rig.send(&ToM::MoveOut { id: 9, name: name("sleeper"), queued_min: 0 });
+        assert!(rig.sleep(rig.now_us + 10_000_000), "the wait for a safe point has an end");
+        rig.now_us += TURN_US;
+        rig.settle();
+        assert!(rig.got.iter().any(|m| matches!(m, FromM::MoveRefused { id: 9, .. })));
+        assert_eq!(rig.m.deadline_us(), None, "and nothing to look at after it");
+    });
+}
+
+#[test]
+fn wakes_are_counted_on_one_clock_also_without_a_sensor() {
+    with_rig(|rig| {
+        let waker = r#"(module
+          (import "coracle:time@1" "set_timer" (func $set (param i64 i64 i64) (result i32)))
+          (import "coracle:wake@1" "request" (func $wake (param i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 64 64 (pagesize 1))
+          (data (i32.const 0) "fault")
+          (func (export "init") (result i32) (call $set (i64.const 1000000) (i64.const 20000000) (i64.const 0)))
+          (func (export "on_event") (param i32 i32 i32) (result i32)
+            (call $wake (i32.const 0) (i32.const 5) (i32.const 0) (i32.const 1))))"#;
+        let (reason, container) = (name("fault"), name("far"));
+        let rule = coracle_policy::WakeRule { reason, container, debounce_us: 30_000_000, per_hour: 12 };
+        rig.send(&ToM::WakeRule { rule });
+        rig.remote("far", &[]);
+        rig.deploy("w", waker, Grants { wake: names(&["fault"]), ..Grants::default() });
+        let end = rig.now_us + 100_000_000;
+        while rig.sleep(end) {}
+        // At 1, 41 and 81 s: those 20 s after one are held back.
+        assert_eq!(rig.got.iter().filter(|m| matches!(m, FromM::Wake { .. })).count(), 3);
+    });
+}
+
+#[test]
+fn host_calls_without_fuel_end_a_slice_by_their_work() {
+    let wat = r#"(module
+      (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+      (memory (export "memory") 1024 1024 (pagesize 1))
+      (func (export "on_event") (param i32 i32 i32) (result i32) (local i32)
+        (local.set 0 (i32.const 400))
+        (loop
+          (drop (call $random (i32.const 0) (i32.const 1024)))
+          (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (i32.const 0)))"#;
+    let module = wat::parse_str(wat).unwrap();
+    let spec = ContainerSpec {
+        name: name("c"),
+        image: Sha256::digest(&module).into(),
+        portable: false,
+        seed: [0; 16],
+        limits: Limits { memory: 1024, ..Limits::default() },
+        grants: Grants::default(),
+    };
+    let mut container = coracle_sandbox::Container::load(&module, spec.into()).unwrap();
+    container.begin(None);
+    assert_eq!(container.run(0, crate::SLICE_FUEL), coracle_container::Step::Done);
+    let event = coracle_container::OwnedEvent {
+        seq: 1,
+        kind: coracle_guest_abi::EventKind::Message,
+        source: 0,
+        tag: 0,
+        time_us: 0,
+        payload: vec![].into(),
+    };
+    container.begin(Some(event));
+    let mut slices = 1;
+    while container.run(0, crate::SLICE_FUEL) == coracle_container::Step::Pending {
+        slices += 1;
+    }
+    // A call takes 257 units of work: four fit a slice.
+    assert!((90..=110).contains(&slices), "{slices}");
+    assert_eq!(container.state().handled, 1);
+    assert_eq!(container.state().random, 400, "each call counts once");
+}
+
+#[test]
+fn a_pin_that_nobody_watches_any_more_makes_no_events() {
+    with_rig(|rig| {
+        let wat = r#"(module
+          (import "coracle:gpio@1" "open" (func $open (param i32 i32) (result i32)))
+          (import "coracle:gpio@1" "watch" (func $watch (param i32 i32 i32) (result i32)))
+          (memory (export "memory") 64 64 (pagesize 1))
+          (data (i32.const 0) "button")
+          (func (export "init") (result i32)
+            (call $watch (call $open (i32.const 0) (i32.const 6)) (i32.const 3) (i32.const 0)))
+          (func (export "on_event") (param $kind i32) (param i32 i32) (result i32)
+            (if (i32.eq (local.get $kind) (i32.const 2))
+              (then (return (call $watch (i32.const 8) (i32.const 0) (i32.const 0)))))
+            (i32.const 0)))"#;
+        let toggle = |rig: &mut Rig<'_>, high| {
+            rig.send(&ToM::Device { token: 1, call: wire::DeviceCall::PinWrite { label: name("led"), high } });
+            rig.settle();
+            rig.settle();
+        };
+        let pin = || PinGrant { label: name("button"), mode: PinMode::Input, exclusive: false };
+        let grants = || Grants { pins: [pin()].into_iter().collect(), subscribe: names(&["in"]), ..Grants::default() };
+        rig.deploy("one", wat, grants());
+        rig.deploy("two", wat, Grants { subscribe: names(&["other"]), ..grants() });
+        toggle(rig, true);
+        assert_eq!((rig.numbers("one").0, rig.numbers("two").0), (1, 1));
+        rig.send(&publish("in", 1, b""));
+        rig.settle();
+        toggle(rig, false);
+        assert_eq!((rig.numbers("one").0, rig.numbers("two").0), (2, 2), "one took the message and no edge");
+        assert_eq!(rig.m.watched.len(), 1);
+        rig.send(&ToM::Remove { name: name("two") });
+        rig.settle();
+        assert!(rig.m.watched.is_empty());
     });
 }

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use coracle_guest_abi::{
     Call, EFFECTS_PER_EVENT_MAX, Errno, EventKind, LOG_BYTES_MAX, MESSAGE_BYTES_MAX, WAKE_BYTES_MAX,
 };
-use coracle_migrate::snapshot::{HostState, Request, Timer};
+use coracle_migrate::snapshot::{HostState, PinUse, Request, Timer};
 
 use crate::park::Parked;
-use crate::{Bucket, ContainerSpec, Kv, OwnedEffect, OwnedEvent, Payload};
+use crate::{Bucket, ContainerSpec, Kv, OwnedEffect, OwnedEvent, Payload, PinMode};
 
 /// Most payload bytes that the effects of one event hold together: one wake, and messages for the rest. Without it a
 /// guest could make the core buffer a full wake payload for every effect.
@@ -33,6 +33,9 @@ pub struct Host<M, L> {
     pub refused_calls: u32,
     /// Log lines dropped.
     pub logs_dropped: u32,
+    /// What host calls cost since the engine last set it to 0, in units of about 500 instructions: no fuel is charged for
+    /// them, so the engine ends a slice by this.
+    pub work: u32,
     /// Whether it runs `_start`, which waits for its events itself.
     pub command: bool,
     /// Unix time minus the core's clock, in microseconds, where the core knows it.
@@ -55,6 +58,7 @@ impl<M, L> Host<M, L> {
     /// The host side of a container that handles no event. A fresh one has the default `state` and an empty `kv`.
     #[must_use]
     pub fn new(spec: Arc<ContainerSpec>, mut state: HostState, kv: Kv, limits: L) -> Self {
+        restrict(&mut state, &spec);
         if !state.initialised {
             // Topics beyond the limit are not subscribed from the start; the guest may choose others.
             let most = u32::from(spec.limits.subscriptions);
@@ -68,6 +72,7 @@ impl<M, L> Host<M, L> {
             effects: Vec::new(),
             refused_calls: 0,
             logs_dropped: 0,
+            work: 0,
             command: false,
             wall_offset_us: None,
             memory: None,
@@ -106,8 +111,17 @@ impl<M, L> Host<M, L> {
     /// end of a wait, a request that nobody answered.
     #[must_use]
     pub fn deadline_us(&self) -> Option<u64> {
-        let timers = self.state.timers.iter().flatten().map(|t| t.due_us.saturating_add(t.slack_us));
-        let requests = self.state.requests.iter().flatten().map(|r| r.due_us);
+        self.deadline_without(0)
+    }
+
+    /// [`Host::deadline_us`] without the timers in the bit set, and with all bits without the requests too: what becomes an
+    /// event that nobody can take is no reason to look.
+    #[must_use]
+    pub fn deadline_without(&self, timers: u8) -> Option<u64> {
+        let ignored = timers;
+        let timers = (0..).zip(&self.state.timers).filter(|(n, _)| ignored.checked_shr(*n).unwrap_or(0) & 1 == 0);
+        let timers = timers.filter_map(|(_, t)| t.as_ref()).map(|t| t.due_us.saturating_add(t.slack_us));
+        let requests = self.state.requests.iter().flatten().filter(|_| ignored != u8::MAX).map(|r| r.due_us);
         let wait = self.parked.as_ref().and_then(Parked::until_us);
         timers.chain(requests).chain(wait).min().map(|own| self.on_core(own))
     }
@@ -141,7 +155,14 @@ impl<M, L> Host<M, L> {
         Some(event(EventKind::Timer, number, 0, timer.due_us))
     }
 
-    /// Takes an answer to a request of this container; false when nobody waits for it any more.
+    /// Whether the container still waits for an answer to that request.
+    #[must_use]
+    pub fn is_asked(&self, id: u32) -> bool {
+        self.state.requests.iter().flatten().any(|r| r.id == id)
+    }
+
+    /// Ends a request of this container because its answer is about to be handed over; false when nobody waits for it any
+    /// more, and the answer has to be dropped. Not before: an answer that waits in a queue may still be lost with it.
     pub fn answered(&mut self, id: u32) -> bool {
         self.state.requests.iter_mut().any(|slot| slot.take_if(|r| r.id == id).is_some())
     }
@@ -166,7 +187,7 @@ impl<M, L> Host<M, L> {
     }
 
     /// Counts a call that was refused for want of a grant; the first of each kind is told to the supervisor.
-    pub(crate) fn refused(&mut self, call: Call, what: &str) {
+    pub fn refused(&mut self, call: Call, what: &str) {
         self.refused_calls = self.refused_calls.saturating_add(1);
         let bit = 1_u128.checked_shl(u32::from(call as u8)).unwrap_or(0);
         if self.refused_once & bit == 0 {
@@ -243,6 +264,9 @@ impl<M, L> Host<M, L> {
         if changed.is_empty() {
             return None;
         }
+        // The event has to fit a message; which of so many keys changed is then no longer told.
+        let end = changed.iter().take(MESSAGE_BYTES_MAX).rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let changed = changed.get(..end).unwrap_or_default().to_vec();
         Arc::make_mut(&mut self.spec).grants.config = config.iter().cloned().collect();
         self.state.config_version = self.state.config_version.wrapping_add(1);
         Some(changed)
@@ -269,6 +293,25 @@ impl<M, L> Host<M, L> {
         self.event = None;
         self.parked = None;
         self.effects.retain(|e| matches!(e, OwnedEffect::Log { .. } | OwnedEffect::Refused { .. }));
+    }
+}
+
+/// Takes away what a snapshot claims and the specification does not allow: it may come from anywhere.
+fn restrict(state: &mut HostState, spec: &ContainerSpec) {
+    let grants = &spec.grants;
+    for slot in state.timers.iter_mut().skip(usize::from(spec.limits.timers)) {
+        *slot = None;
+    }
+    let lists = [grants.sensors.len(), grants.pins.len(), grants.i2c.len(), grants.spi.len()];
+    let granted = (0_u32..).zip(lists).fold(0_u32, |mask, (kind, len)| {
+        let of_kind = u32::MAX.checked_shl(u32::try_from(len).unwrap_or(u32::MAX)).map_or(u32::MAX, |m| !m) & 0xff;
+        mask | of_kind << (8 * kind)
+    });
+    state.handles &= granted;
+    for (index, pin) in state.pins.iter_mut().enumerate() {
+        if grants.pins.get(index).is_none_or(|p| p.mode != PinMode::Input) || pin.edges > 3 {
+            *pin = PinUse::default();
+        }
     }
 }
 

@@ -65,6 +65,7 @@ fn value(n: usize) -> Reply {
 
 /// Carries out `call`. Set the host's clock before.
 pub fn dispatch<M, L>(call: Call, args: &Args, memory: &mut [u8], host: &mut Host<M, L>) -> Outcome {
+    host.work = host.work.saturating_add(1);
     let mut guest = Guest { memory };
     let g = &mut guest;
     let reply = match call {

@@ -36,6 +36,9 @@ pub(super) fn kv_get<M, L>(args: &Args, guest: &mut Guest<'_>, host: &Host<M, L>
 pub(super) fn kv_set<M, L>(args: &Args, guest: &Guest<'_>, host: &mut Host<M, L>) -> Reply {
     let key = guest.name(args.word(0), args.word(1))?;
     let value = guest.payload(args.word(2), args.word(3), KV_BYTES_MAX)?;
+    // The whole store may move for it.
+    let moved = host.kv.as_bytes().len().saturating_add(value.len());
+    host.work = host.work.saturating_add(u32::try_from(moved / 32).unwrap_or(u32::MAX));
     host.kv.set(key, value, usize::from(host.spec.grants.kv))?;
     OK
 }

@@ -153,6 +153,7 @@ fn random<M, L>(args: &Args, guest: &mut Guest<'_>, host: &mut Host<M, L>) -> Re
         return Err(Errno::TooLarge);
     }
     host.state.random = host.state.random.wrapping_add(1);
+    host.work = host.work.saturating_add(u32::try_from(len / 4).unwrap_or(u32::MAX));
     let (seed, turn) = (host.spec.seed, host.state.random.to_le_bytes());
     for (n, chunk) in (0_u32..).zip(guest.memory.get_mut(range).unwrap_or_default().chunks_mut(32)) {
         let mut hash = Sha256::new();
@@ -182,6 +183,7 @@ fn write<M, L>(args: &Args, guest: &mut Guest<'_>, host: &mut Host<M, L>) -> Rep
     for bytes in buffers {
         let bytes = bytes.get(..WRITE_BYTES_MAX - taken).unwrap_or(bytes);
         host.print(index, bytes);
+        host.work = host.work.saturating_add(u32::try_from(bytes.len() / 8).unwrap_or(u32::MAX));
         taken += bytes.len();
     }
     guest.write(out, &u32::try_from(taken).unwrap_or(0).to_le_bytes())?;
