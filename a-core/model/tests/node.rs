@@ -9,9 +9,11 @@ use coracle_container::{
     ContainerSpec, DeviceAnswer, DeviceCall, Grants, Limits, List, PinGrant, PinMode, SensorGrant, Text,
 };
 use coracle_engine::EngineHandle;
-use coracle_guest_abi::{BlockHeader, CONFIG_ENTRIES_MAX, Errno, Name};
+use coracle_guest_abi::{BlockHeader, CONFIG_ENTRIES_MAX, Errno, EventKind, Name};
 use coracle_link::{BODY_BYTES_MAX, Credit, Event, FRAME_BYTES_MAX, Responder, VERSIONS};
-use coracle_model::{Desired, Memories, Node, Output, Placement, Plan, Record};
+use coracle_model::{Desired, Memories, Node, Output, Phase, Placement, Plan, Record};
+use coracle_migrate::role::Step;
+use coracle_migrate::snapshot::Snapshot;
 use coracle_policy::{Core, MoveRules};
 use coracle_prepare::{AdmissionLimits, prepare};
 use coracle_shmem::HeapRegion;
@@ -40,6 +42,8 @@ struct Rig<'m> {
     stored: Vec<Vec<u8>>,
     /// M loses what A sends.
     deaf: bool,
+    /// M has no room for containers that live on A.
+    full: bool,
 }
 
 fn name(text: &str) -> Name {
@@ -87,6 +91,7 @@ fn with_rig(plans: Vec<Plan>, test: impl FnOnce(&mut Rig<'_>)) {
         replies: Vec::new(),
         stored: Vec::new(),
         deaf: false,
+        full: false,
     };
     rig.connect();
     rig.node.apply(1, desired(plans), rig.now_us);
@@ -122,6 +127,9 @@ impl Rig<'_> {
                         self.frame(&credit);
                     }
                     match message {
+                        Some(ToM::Deploy { token, live: false, .. }) if self.full => {
+                            self.say(&FromM::DeployRefused { token, detail: "full".try_into().unwrap() });
+                        }
                         Some(ToM::Deploy { token, .. }) => self.say(&FromM::Deployed { token }),
                         Some(
                             ToM::Begin
@@ -598,4 +606,242 @@ fn a_configuration_that_changes_again_before_m_has_it_is_sent_again() {
         rig.settle();
         assert!(!rig.told.iter().any(|m| matches!(m, ToM::Remove { .. } | ToM::Configure { .. })), "{:?}", rig.told);
     });
+}
+
+/// Asks on `ask` at its start, for five seconds. Logs a letter for the kind of each event, a small one for an error's.
+const ASKER: &str = r#"(module
+  (import "coracle:msg@1" "request" (func $request (param i32 i32 i32 i32 i64) (result i32)))
+  (import "coracle:log@1" "write" (func $log (param i32 i32 i32) (result i32)))
+  (memory 64 64 (pagesize 1))
+  (data (i32.const 0) "ask")
+  (func (export "init") (result i32)
+    (drop (call $request (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 1) (i64.const 5000000)))
+    (i32.const 0))
+  (func (export "on_event") (param $kind i32) (param $source i32) (param i32) (result i32)
+    (i32.store8 (i32.const 32) (i32.add (i32.const 65)
+      (i32.add (local.get $kind) (i32.shl (i32.ne (local.get $source) (i32.const 0)) (i32.const 5)))))
+    (drop (call $log (i32.const 3) (i32.const 32) (i32.const 1)))
+    (i32.const 0)))"#;
+const CONFIG: &str = "reader: F";
+const REPLY: &str = "reader: I";
+const NO_REPLY: &str = "reader: i";
+
+/// With somebody on M who answers it.
+fn asker(value: &str) -> Vec<Plan> {
+    let config: List<(Name, Text), CONFIG_ENTRIES_MAX> = [(name("k"), value.to_owned())].into_iter().collect();
+    let grants = Grants { config, publish: names(&["ask"]), ..Grants::default() };
+    let ear = Grants { publish: names(&["t"]), subscribe: names(&["ask"]), ..Grants::default() };
+    vec![on_a("reader", ASKER, grants), container("ear", LOUD, Placement::Fixed(Core::M), ear)]
+}
+
+/// M takes the request, whose number this is.
+fn take_request(rig: &mut Rig<'_>) -> u32 {
+    let Some(ToM::Publish { epoch, number, request: Some(id), .. }) = rig.told.pop() else { panic!("{:?}", rig.told) };
+    rig.say(&FromM::Taken { epoch, number });
+    id
+}
+
+fn reply(to: &str, id: u32) -> FromM {
+    FromM::Reply { to: name(to), id, payload: heapless::Vec::from_slice(b"yes").unwrap() }
+}
+
+#[test]
+fn a_request_ends_when_its_answer_is_handed_over_and_not_when_it_is_queued() {
+    with_rig(asker("a"), |rig| {
+        let id = take_request(rig);
+        rig.say(&reply("reader", id));
+        rig.say(&reply("reader", id));
+        // Something makes it be stored before it can take the answer.
+        rig.node.apply(2, desired(asker("b")), rig.now_us);
+        rig.carry();
+        let record = Record::from_bytes(rig.stored.last().unwrap()).unwrap();
+        let head = Snapshot::decode(&record.snapshot).unwrap().head().clone();
+        assert_eq!((head.events, head.host.requests.iter().flatten().count()), (2, 1));
+        rig.settle();
+        rig.pass(6_000_000);
+        assert_eq!(rig.logs(), [REPLY, CONFIG], "once, and not without an answer");
+        rig.say(&reply("reader", id));
+        rig.settle();
+        assert_eq!(rig.logs().len(), 2);
+        // A later life goes on with what was stored.
+        let room = Credit::for_buffers(64);
+        rig.node = Node::new(ENGINE.clone(), rig.memories, 8, Some(desired(asker("b"))), vec![record], room);
+        rig.m = Responder::new(2, VERSIONS, room);
+        rig.connect();
+        rig.pass(6_000_000);
+        assert_eq!(rig.logs(), [REPLY, CONFIG, REPLY, CONFIG]);
+    });
+}
+
+#[test]
+fn an_answer_of_the_stream_that_nobody_waits_for_is_acknowledged_and_not_handed_over() {
+    with_rig(asker("a"), |rig| {
+        let id = take_request(rig);
+        let answer = |rig: &mut Rig<'_>, seq, tag| {
+            let (name, payload) = (name("reader"), heapless::Vec::new());
+            rig.say(&FromM::Delivery { name, seq, kind: EventKind::Reply as u8, source: 0, tag, time_us: 0, payload });
+            rig.settle();
+            assert_eq!(rig.told.pop(), Some(ToM::Ack { name: "reader".try_into().unwrap(), seq }));
+        };
+        answer(rig, 1, id + 1);
+        assert_eq!(rig.logs(), [""; 0]);
+        answer(rig, 2, id);
+        answer(rig, 3, id);
+        assert_eq!(rig.logs(), [REPLY]);
+    });
+}
+
+#[test]
+fn an_answer_for_a_container_that_is_on_m_goes_there() {
+    let place = Placement::Any { prefer: Core::M, moves: MoveRules::new() };
+    let plan = container("mover", LOUD, place, Grants { publish: names(&["t"]), ..Grants::default() });
+    with_rig(vec![plan], |rig| {
+        rig.told.clear();
+        rig.say(&reply("mover", 5));
+        rig.say(&reply("nobody", 5));
+        let payload = heapless::Vec::from_slice(b"yes").unwrap();
+        rig.carry();
+        assert_eq!(rig.told, [ToM::Reply { to: name("mover"), id: 5, payload }]);
+    });
+}
+
+#[test]
+fn a_stays_awake_until_a_request_has_its_end() {
+    with_rig(asker("a"), |rig| {
+        take_request(rig);
+        rig.pass(4_999_999);
+        assert!(!rig.node.is_asleep());
+        rig.pass(1);
+        assert_eq!(rig.logs(), [NO_REPLY]);
+        rig.rest();
+    });
+}
+
+#[test]
+fn the_time_of_a_restored_container_is_right_before_it_runs() {
+    const DAYS_US: u64 = 3 * 24 * 3_600_000_000;
+    let plans = || vec![on_a("timed", TIMED, Grants::default())];
+    with_rig(plans(), |rig| {
+        rig.pass(DAYS_US);
+        assert_eq!(rig.logs(), ["timed: 0", "timed: 1"]);
+        let record = Record::from_bytes(rig.stored.last().unwrap()).unwrap();
+        // This core's clock starts anew.
+        rig.now_us = 0;
+        let room = Credit::for_buffers(64);
+        rig.node = Node::new(ENGINE.clone(), rig.memories, 8, Some(desired(plans())), vec![record], room);
+        rig.m = Responder::new(2, VERSIONS, room);
+        rig.connect();
+        rig.rest();
+        let wait_us = rig.node.wait_us().unwrap();
+        assert!((1..=1_500_000).contains(&wait_us), "{wait_us}");
+        rig.pass(wait_us);
+        assert_eq!(rig.logs().len(), 3);
+    });
+}
+
+/// A movable one on A that hears what [`LOUD`] says.
+fn publisher_and_mover() -> Vec<Plan> {
+    let grants = Grants { publish: names(&["t"]), subscribe: names(&["go"]), ..Grants::default() };
+    let place = Placement::Any { prefer: Core::A, moves: MoveRules::new() };
+    let ear = Grants { publish: names(&["x"]), subscribe: names(&["t"]), ..Grants::default() };
+    vec![on_a("reader", LOUD, grants), container("ear", TIMED, place, ear)]
+}
+
+#[test]
+fn a_movable_container_that_m_has_no_room_for_gets_what_is_published_here() {
+    with_rig(Vec::new(), |rig| {
+        let publishes = |rig: &Rig<'_>| rig.told.iter().filter(|m| matches!(m, ToM::Publish { .. })).count();
+        rig.full = true;
+        rig.node.apply(2, desired(publisher_and_mover()), rig.now_us);
+        rig.settle();
+        go(rig, 1);
+        assert_eq!((rig.events_of("ear"), publishes(rig)), (4, 0));
+        // A new life hears of it in the inventory: M knows it by name.
+        let record = |rig: &Rig<'_>, who: &str| {
+            let records = rig.stored.iter().map(|b| Record::from_bytes(b).unwrap());
+            records.filter(|r| r.name == who).last().unwrap()
+        };
+        let records = vec![record(rig, "ear"), record(rig, "reader")];
+        let room = Credit::for_buffers(64);
+        rig.node = Node::new(ENGINE.clone(), rig.memories, 8, Some(desired(publisher_and_mover())), records, room);
+        rig.m = Responder::new(2, VERSIONS, room);
+        rig.node.channel_up(rig.now_us);
+        rig.carry();
+        let state = coracle_lifecycle::State::Gone;
+        rig.say(&FromM::Holds { name: name("ear"), image: [0; 32], state, in_doubt: None, committed: None });
+        rig.say(&FromM::InventoryEnd);
+        rig.settle();
+        go(rig, 2);
+        assert_eq!((rig.events_of("ear"), publishes(rig)), (4, 0));
+        // An M that was reset has room.
+        rig.full = false;
+        rig.node.channel_down("gone");
+        rig.m = Responder::new(3, VERSIONS, room);
+        rig.connect();
+        go(rig, 3);
+        assert_eq!((rig.events_of("ear"), publishes(rig)), (4, 4));
+    });
+}
+
+#[test]
+fn a_configuration_does_not_undo_the_commit_of_a_move() {
+    let place = Placement::Any { prefer: Core::A, moves: MoveRules::new() };
+    let plans = |value: &str| {
+        let config: List<(Name, Text), CONFIG_ENTRIES_MAX> = [(name("k"), value.to_owned())].into_iter().collect();
+        let grants = Grants { config, publish: names(&["t"]), ..Grants::default() };
+        desired(vec![container("mover", LOUD, place.clone(), grants)])
+    };
+    with_rig(plans("a").plans, |rig| {
+        rig.node.request(9, Request::Move { container: "mover".into(), to: coracle_api::Core::M }, rig.now_us);
+        rig.settle();
+        let Some(ToM::Migrate { id, .. }) = rig.told.last().cloned() else { panic!("{:?}", rig.told) };
+        for step in [Step::Accept, Step::Ready] {
+            rig.say(&FromM::Migrate { id, name: name("mover"), step });
+            rig.settle();
+        }
+        assert_eq!(rig.told.last(), Some(&ToM::Migrate { id, name: name("mover"), step: Step::Commit }));
+        rig.node.apply(2, plans("b"), rig.now_us);
+        rig.settle();
+        let record = Record::from_bytes(rig.stored.last().unwrap()).unwrap();
+        assert_eq!(record.phase, Phase::MovedOut(id));
+        assert!(matches!(rig.told.last(), Some(ToM::Configure { .. })), "M's copy is told: {:?}", rig.told);
+    });
+}
+
+/// Sets timers of a second, asks for three seconds, and then sleeps ten.
+fn sleeper(timers: u8) -> Plan {
+    let set = "(drop (call $timer (i64.const 1000000) (i64.const 1000000) (i64.const 0)))".repeat(timers.into());
+    let text = format!(
+        r#"(module
+  (import "coracle:time@1" "set_timer" (func $timer (param i64 i64 i64) (result i32)))
+  (import "coracle:time@1" "sleep" (func $sleep (param i64) (result i32)))
+  (import "coracle:msg@1" "request" (func $request (param i32 i32 i32 i32 i64) (result i32)))
+  (memory 64 64 (pagesize 1))
+  (data (i32.const 0) "ask")
+  (func (export "_start")
+    {set}
+    (drop (call $request (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 1) (i64.const 3000000)))
+    (drop (call $sleep (i64.const 10000000)))))"#
+    );
+    let mut plan = on_a("sleeper", &text, Grants { publish: names(&["ask"]), ..Grants::default() });
+    plan.spec.limits.timers = timers;
+    plan
+}
+
+#[test]
+fn a_timer_whose_event_still_waits_does_not_wake_a_again() {
+    for timers in [1, 8] {
+        with_rig(vec![sleeper(timers)], |rig| {
+            rig.pass(1_000_000);
+            assert!(!rig.node.is_asleep(), "its request has no end yet");
+            for _ in 0..4 {
+                rig.pass(500_000);
+            }
+            rig.rest();
+            assert_eq!(rig.node.wait_us(), Some(7_000_000), "{timers} timers");
+            rig.pass(7_000_000);
+            let ended = |e: &What| matches!(e, What::Exited { .. });
+            assert!(rig.events.iter().any(ended), "{:?}", rig.events);
+        });
+    }
 }

@@ -397,11 +397,7 @@ impl Supervisor<'_> {
         entry.role = Role::None;
         self.rewatch = true;
         let message = FromM::Exited { name: entry.spec.name.clone(), reason };
-        if self.power == Power::Awake {
-            self.send(&message);
-        } else {
-            self.hold(message);
-        }
+        self.send(&message);
         self.commit();
     }
 
