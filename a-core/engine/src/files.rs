@@ -137,7 +137,7 @@ impl Files {
         side.calls = side.calls.saturating_add(weight(call));
         let number = reply.err().unwrap_or(wasi::SUCCESS);
         if number == errno::ROFS || number == errno::ACCES {
-            side.host.refused_calls = side.host.refused_calls.saturating_add(1);
+            side.host.refused(call, "a file");
         }
         Some(Outcome::Return(number.into()))
     }
