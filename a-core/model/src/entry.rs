@@ -200,6 +200,11 @@ impl Body {
         }
     }
 
+    /// Whether [`Body::capture`] or [`Body::capture_host`] tell its state: not in the middle of an event.
+    pub(crate) fn is_storable(&self) -> bool {
+        self.activity == Activity::Idle || self.container.is_command()
+    }
+
     /// When it can go on, in microseconds; `None` while only something outside can change that.
     pub(crate) fn ready_us(&self) -> Option<u64> {
         let now = match self.activity {

@@ -510,6 +510,10 @@ impl<'m> Node<'m> {
             return;
         }
         let Some(body) = entry.body() else { return };
+        // In the middle of an event there is no memory to store: the record from before it is the better one.
+        if !body.is_storable() {
+            return;
+        }
         if let Some(snapshot) = body.capture() {
             return self.store_bytes(name, phase, snapshot);
         }
@@ -831,14 +835,14 @@ impl<'m> Node<'m> {
         let Some(body) = entry.body() else { return };
         let repeat = event.seq <= body.cursor;
         let waits = body.push(event);
-        let seq = body.handled_seq();
+        let (seq, is_storable) = (body.handled_seq(), body.is_storable());
         // A repeat is acknowledged again: the acknowledgement was lost with its session.
         if repeat && seq > 0 {
             body.acked = seq;
             return self.send(&ToM::Ack { name: name.clone(), seq });
         }
         // One that it does not want now is handled with that.
-        if !repeat && !waits && seq > body.acked {
+        if !repeat && !waits && is_storable && seq > body.acked {
             self.store(name, Phase::Live);
             self.ack(name);
         }

@@ -71,8 +71,9 @@ impl Node<'_> {
                 self.after_event(name, time_us);
                 if seq.is_some_and(|seq| seq > 0) {
                     self.wanted_moves();
-                    self.ack(name);
                 }
+                // Also of what was not wanted while it was in the middle of an event of this core.
+                self.ack(name);
             }
             Ran::Exited { time_us, reason } => return self.exited(name, reason, time_us),
         }

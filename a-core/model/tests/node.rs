@@ -709,8 +709,12 @@ fn an_answer_for_a_container_that_is_on_m_goes_there() {
 fn a_stays_awake_until_a_request_has_its_end() {
     with_rig(asker("a"), |rig| {
         take_request(rig);
-        rig.pass(4_999_999);
+        for _ in 0..10 {
+            rig.settle();
+        }
         assert!(!rig.node.is_asleep());
+        rig.pass(4_999_999);
+        assert_eq!(rig.logs(), [""; 0]);
         rig.pass(1);
         assert_eq!(rig.logs(), [NO_REPLY]);
         rig.rest();
@@ -718,25 +722,49 @@ fn a_stays_awake_until_a_request_has_its_end() {
 }
 
 #[test]
-fn the_time_of_a_restored_container_is_right_before_it_runs() {
+fn the_time_of_a_container_that_comes_here_is_right_before_it_runs() {
     const DAYS_US: u64 = 3 * 24 * 3_600_000_000;
-    let plans = || vec![on_a("timed", TIMED, Grants::default())];
-    with_rig(plans(), |rig| {
-        rig.pass(DAYS_US);
-        assert_eq!(rig.logs(), ["timed: 0", "timed: 1"]);
-        let record = Record::from_bytes(rig.stored.last().unwrap()).unwrap();
-        // This core's clock starts anew.
-        rig.now_us = 0;
-        let room = Credit::for_buffers(64);
-        rig.node = Node::new(ENGINE.clone(), rig.memories, 8, Some(desired(plans())), vec![record], room);
-        rig.m = Responder::new(2, VERSIONS, room);
-        rig.connect();
-        rig.rest();
-        let wait_us = rig.node.wait_us().unwrap();
-        assert!((1..=1_500_000).contains(&wait_us), "{wait_us}");
-        rig.pass(wait_us);
-        assert_eq!(rig.logs().len(), 3);
-    });
+    let place = Placement::Any { prefer: Core::A, moves: MoveRules::new() };
+    let plans = || vec![container("timed", TIMED, place.clone(), Grants::default())];
+    for moves in [false, true] {
+        with_rig(plans(), |rig| {
+            rig.pass(DAYS_US);
+            assert_eq!(rig.logs(), ["timed: 0", "timed: 1"]);
+            let record = Record::from_bytes(rig.stored.last().unwrap()).unwrap();
+            // This core's clock starts anew. The container is here, or on M and moves.
+            rig.now_us = 0;
+            let room = Credit::for_buffers(64);
+            let records = if moves { Vec::new() } else { vec![record.clone()] };
+            rig.node = Node::new(ENGINE.clone(), rig.memories, 8, Some(desired(plans())), records, room);
+            rig.m = Responder::new(2, VERSIONS, room);
+            if moves {
+                rig.node.channel_up(rig.now_us);
+                rig.carry();
+                let (name, image) = (name("timed"), plans()[0].spec.image);
+                let state = coracle_lifecycle::State::Running;
+                rig.say(&FromM::Holds { name: name.clone(), image, state, in_doubt: None, committed: None });
+                rig.say(&FromM::InventoryEnd);
+                rig.settle();
+                rig.node.request(9, Request::Move { container: "timed".into(), to: coracle_api::Core::A }, rig.now_us);
+                rig.carry();
+                let Some(ToM::MoveOut { id, .. }) = rig.told.pop() else { panic!("{:?}", rig.told) };
+                let bulk = rig.to_a.put(&[&record.snapshot]).unwrap();
+                for step in [Step::Offer { image, memory: 2048 }, Step::State { bulk }, Step::Commit] {
+                    rig.say(&FromM::Migrate { id, name: name.clone(), step });
+                }
+                rig.carry();
+                rig.say(&FromM::Configured { name: name.clone() });
+                assert_eq!(rig.node.live().collect::<Vec<_>>(), [&name]);
+            } else {
+                rig.connect();
+            }
+            rig.rest();
+            let wait_us = rig.node.wait_us().unwrap();
+            assert!((1..=1_500_000).contains(&wait_us), "{wait_us}");
+            rig.pass(wait_us);
+            assert_eq!(rig.logs().len(), 3);
+        });
+    }
 }
 
 /// A movable one on A that hears what [`LOUD`] says.
@@ -844,4 +872,28 @@ fn a_timer_whose_event_still_waits_does_not_wake_a_again() {
             assert!(rig.events.iter().any(ended), "{:?}", rig.events);
         });
     }
+}
+
+#[test]
+fn nothing_is_stored_in_the_middle_of_an_event() {
+    with_rig(vec![reader()], |rig| {
+        go(rig, 1);
+        let stored = rig.stored.len();
+        let mut plan = reader();
+        plan.spec.grants.config = [(name("k"), "v".to_owned())].into_iter().collect();
+        rig.node.apply(2, desired(vec![plan]), rig.now_us);
+        rig.settle();
+        // Nor for an event on a topic that it does not have.
+        let payload = heapless::Vec::new();
+        rig.told.clear();
+        rig.say(&FromM::Event { name: name("reader"), seq: 2, source: 1, time_us: 5, payload });
+        rig.settle();
+        assert_eq!((rig.stored.len(), &rig.told[..]), (stored, &[][..]), "its memory would be missing");
+        rig.answer(Ok(DeviceAnswer::Level(true)));
+        let record = Record::from_bytes(rig.stored.get(stored).unwrap()).unwrap();
+        let head = Snapshot::decode(&record.snapshot).unwrap().head().clone();
+        assert!(head.memory_len > 0 && head.host.initialised);
+        assert_eq!((head.host.cursor, head.events), (2, 1));
+        assert_eq!(rig.told.last(), Some(&ToM::Ack { name: name("reader"), seq: 2 }));
+    });
 }

@@ -341,11 +341,10 @@ impl Supervisor<'_> {
     pub(crate) fn reply(&mut self, to: &Name, id: u32, time_us: u64, payload: Payload, ours: bool) {
         match self.find_mut(to) {
             // One on A gets it in its stream, and it is dropped there if nobody waits for it any more.
-            Some((_, entry)) => {
-                if entry.is_on_a() || entry.body.as_ref().is_some_and(|b| b.is_asked(id)) {
-                    entry.push(EventKind::Reply, 0, id, time_us, payload);
-                }
+            Some((_, entry)) if entry.is_on_a() || entry.body.as_ref().is_some_and(|b| b.is_asked(id)) => {
+                entry.push(EventKind::Reply, 0, id, time_us, payload);
             }
+            Some(_) => {}
             // Who asked may have given up when A wakes.
             _ if ours => {
                 if let Ok(payload) = heapless::Vec::from_slice(&payload) {

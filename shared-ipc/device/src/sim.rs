@@ -236,7 +236,7 @@ impl Lm75 {
             _ => self.overtemperature,
         };
         // Who reads on gets the same bytes again.
-        let byte = register[usize::from(self.position % 2)];
+        let byte = register.get(usize::from(self.position % 2)).copied().unwrap_or(0);
         self.position = self.position.wrapping_add(1);
         byte
     }
@@ -305,13 +305,15 @@ impl Eeprom {
             (_, Self::READ) => {
                 let at = transaction.address;
                 transaction.address = at.wrapping_add(1);
-                self.bytes[usize::from(at)]
+                self.bytes.get(usize::from(at)).copied().unwrap_or(0xFF)
             }
             (_, Self::WRITE) if self.write_enabled => {
                 let at = transaction.address;
                 let page = at & !(Self::PAGE_BYTES - 1);
                 transaction.address = page | (at.wrapping_add(1) & (Self::PAGE_BYTES - 1));
-                self.bytes[usize::from(at)] = byte;
+                if let Some(to) = self.bytes.get_mut(usize::from(at)) {
+                    *to = byte;
+                }
                 transaction.wrote = true;
                 0xFF
             }

@@ -120,7 +120,7 @@ impl Supervisor {
         let news = match event {
             PortEvent::Idle => {
                 let wait_us = self.port.wait_us().map_or(TURN_US, |us| us.min(TURN_US));
-                self.waiter.wait(self.port.readiness(), Some(wait_us)).context("cannot wait")?;
+                self.waiter.wait(self.port.readiness(), std::iter::empty(), Some(wait_us)).context("cannot wait")?;
                 News::Nothing
             }
             PortEvent::Open => {

@@ -99,7 +99,7 @@ fn every_row_comes_to_its_end_and_leaves_nothing_behind() {
         if left > 0 {
             wrong.push(format!("{name}: left {left} bytes behind"));
         }
-        let instructions = us * 1000 >> ICOUNT_SHIFT;
+        let instructions = (us * 1000) >> ICOUNT_SHIFT;
         slowest = slowest.max((instructions, name));
     }
     println!("{} rows; the longest slice took {} instructions: {}", rows.len(), slowest.0, slowest.1);
