@@ -89,9 +89,14 @@ pub(super) fn rows() -> Vec<Build> {
             &|s| s.handles = u32::MAX,
         )
         .is("idle: -9 -9 -9 -9"),
-        state("more handles than the limit", &say("spi.open", build::FLASH), &|s| s.handles = 0xff)
+        state("more handles than the limit", &say("spi.open", build::FLASH), &|s| s.handles = 1 | 1 << 8 | 1 << 16)
             .limits(|l| l.handles = 2)
             .is("idle: -28"),
+        state("handles of what is not granted count for nothing", &say("spi.open", build::FLASH), &|s| {
+            s.handles = 0xfe
+        })
+        .limits(|l| l.handles = 2)
+        .is("idle: 24"),
         state("timers beyond the limit, all due", "", &|s| s.timers = [Some(timer); 8])
             .limits(|l| l.timers = 1)
             .quiet()
