@@ -531,6 +531,7 @@ fn files_of_the_standard_library_are_on_the_a_core() {
             [
                 "log 3 before: Ok(\"hello\")",
                 "log 3 names: [\"in.txt\", \"out.txt\", \"sub\"], 4 bytes",
+                "Refused { call: WasiPathOpen, what: \"a file\" }",
                 "log 3 outside: Err(PermissionDenied)",
             ],
             "{engine:?}"
