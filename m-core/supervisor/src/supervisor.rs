@@ -679,6 +679,9 @@ impl<'m> Supervisor<'m> {
             return Err("this core holds as many containers as its board allows (budget.containers_max)");
         }
         let here = |e: &&Entry| e.state.is_live() || matches!(e.role, Role::Target(_));
+        if others().filter(here).any(|e| e.spec.grants.conflict(&spec.grants).is_some()) {
+            return Err("a container here has alone what this one is granted (exclusive)");
+        }
         let memory: u64 = others().filter(here).map(|e| u64::from(e.spec.limits.memory)).sum();
         if memory + u64::from(spec.limits.memory) > u64::from(self.budget.linear_memory_bytes_max) {
             return Err("limits.memory is more than this core has left (budget.linear_memory_bytes_max)");

@@ -784,3 +784,23 @@ fn a_pin_that_nobody_watches_any_more_makes_no_events() {
         assert!(rig.m.watched.is_empty());
     });
 }
+
+#[test]
+fn what_a_container_has_alone_no_other_gets() {
+    with_rig(|rig| {
+        let limits = || Limits { memory: 4096, ..Limits::default() };
+        let i2c = |addresses: &[u8], exclusive| {
+            let addresses = addresses.iter().copied().collect();
+            let grant = I2cGrant { bus: name("i2c0"), addresses, exclusive };
+            Grants { i2c: [grant].into_iter().collect(), ..echo_grants(&[]) }
+        };
+        rig.deploy("one", ECHO, i2c(&[0x48, 0x49], true));
+        match rig.try_deploy("two", ECHO, limits(), i2c(&[0x49], false)) {
+            FromM::DeployRefused { detail, .. } => assert!(detail.contains("exclusive"), "{detail}"),
+            other => panic!("{other:?}"),
+        }
+        rig.deploy("three", ECHO, i2c(&[0x50], true));
+        rig.send(&ToM::Remove { name: name("one") });
+        rig.deploy("two", ECHO, i2c(&[0x49], false));
+    });
+}

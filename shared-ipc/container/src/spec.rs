@@ -182,6 +182,25 @@ impl Grants {
     }
 }
 
+impl Grants {
+    /// The kind of the first thing that both name and one of them has alone, in the manifest's words. The manifest's check
+    /// says more; this one is for cores, which take specifications one by one.
+    #[must_use]
+    pub fn conflict(&self, other: &Self) -> Option<&'static str> {
+        let sensor =
+            self.sensors.iter().any(|a| other.sensors.iter().any(|b| a.name == b.name && (a.exclusive || b.exclusive)));
+        let pin =
+            self.pins.iter().any(|a| other.pins.iter().any(|b| a.label == b.label && (a.exclusive || b.exclusive)));
+        let i2c = self.i2c.iter().any(|a| {
+            let shares = |b: &I2cGrant| a.bus == b.bus && a.addresses.iter().any(|at| b.addresses.contains(at));
+            other.i2c.iter().any(|b| shares(b) && (a.exclusive || b.exclusive))
+        });
+        let spi =
+            self.spi.iter().any(|a| other.spi.iter().any(|b| a.device == b.device && (a.exclusive || b.exclusive)));
+        [(sensor, "sensors"), (pin, "pins"), (i2c, "i2c"), (spi, "spi")].into_iter().find(|(is, _)| *is).map(|(_, k)| k)
+    }
+}
+
 /// A container as it is deployed to a core.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerSpec {
