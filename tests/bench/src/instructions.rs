@@ -3,14 +3,8 @@
 //! With `-icount` the emulator's time is the count of instructions, so the ticks of a timer between two reads say how many
 //! there were in between: exactly, and every time the same.
 
-use std::fs;
-use std::process::{Child, Command, Stdio};
+use coracle_test_qemu::run_counted;
 
-use coracle_boards::Board;
-use coracle_test_qemu::{QEMU_PROGRAM, firmware, wait_for};
-
-/// The board that is emulated: a Cortex-M4.
-const BOARD: &str = "qemu-an386";
 /// The program that measures the remote role.
 const PROGRAM: &str = "ipc-cost";
 /// An instruction takes two to the power of this in nanoseconds: many ticks, so that rounding to whole ticks cannot hide
@@ -22,8 +16,6 @@ const TIMER_HZ: f64 = 25e6;
 const TICKS: f64 = (1_u32 << ICOUNT_SHIFT) as f64 * TIMER_HZ / 1e9;
 /// How far a count of ticks may be from a whole number of instructions, in instructions: a tick at either end.
 const SLACK: f64 = 2.0 / TICKS;
-/// The console's output.
-const CONSOLE_FILE: &str = "console.log";
 
 /// What an operation costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +30,6 @@ pub struct Cost {
     pub most: u64,
 }
 
-/// An emulator that does not outlive its use.
-struct Emulator(Child);
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        // An error means that it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// What each operation of the remote role costs, without what the measuring itself takes.
 ///
 /// # Errors
@@ -59,27 +40,8 @@ pub fn instructions() -> Result<Vec<Cost>, String> {
 
 /// Builds a program that measures, runs it in the emulator, and returns what `parse` makes of its lines.
 pub(crate) fn measure<T>(program: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
-    let elf = firmware(program)?;
-    let machine = Board::builtin(BOARD).map_err(|error| error.to_string())?.chip.name;
-    let run_dir = tempfile::tempdir().map_err(|error| format!("no folder for the run: {error}"))?;
-    let emulator = Command::new(QEMU_PROGRAM)
-        .current_dir(run_dir.path())
-        .args(["-M", &machine, "-display", "none", "-monitor", "none"])
-        .args(["-icount", &format!("shift={ICOUNT_SHIFT},sleep=off")])
-        .args(["-serial", &format!("file:{CONSOLE_FILE}")])
-        .arg("-kernel")
-        .arg(&elf)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("cannot start {QEMU_PROGRAM}: {error}"))?;
-    let mut emulator = Emulator(emulator);
-    let console = run_dir.path().join(CONSOLE_FILE);
-    let said = || fs::read_to_string(&console).unwrap_or_default();
-    let ended = wait_for("the last count", || {
-        (said().lines().any(|line| line == "end") || matches!(emulator.0.try_wait(), Ok(Some(_)))).then_some(())
-    });
-    ended.and_then(|()| parse(&said())).map_err(|error| format!("{error}; the firmware said:\n{}", said()))
+    let said = run_counted(program, ICOUNT_SHIFT)?;
+    parse(&said).map_err(|error| format!("{error}; the firmware said:\n{said}"))
 }
 
 /// Turns the firmware's lines into instructions.
