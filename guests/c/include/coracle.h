@@ -202,7 +202,8 @@ CORACLE_IMPORT("coracle:sensor@1", "read_block")
 int32_t coracle_sensor_read_block(uint32_t sensor, struct coracle_sensor_block_header *block_header, int16_t *samples,
                                   size_t samples_max);
 
-/* Asks for `rate_hz` samples a second; returns the rate that it gets, at most the one granted. */
+/* Asks for `rate_hz` samples a second; returns that, or what is granted if it is less. A sensor that gives fewer gives
+ * no more for it: the header of a block has the rate that it is. */
 CORACLE_IMPORT("coracle:sensor@1", "set_rate")
 int32_t coracle_sensor_set_rate(uint32_t sensor, uint32_t rate_hz);
 
